@@ -2,8 +2,8 @@
 
 Bounds lie at 2^(k/8) seconds for k from -104 to 56, that is from 2^-13 s (0.12 ms) to 2^7 s
 (128 s). A bucket holds the values above the bound before it up to and including its own, as
-Prometheus' ``le`` says. Neighbouring bounds differ by a factor of 1.0905, so the geometric middle of a
-bucket is within a factor of 2^(1/16), 4.43 %, of every value in it.
+Prometheus' ``le`` says. Neighbouring bounds differ by a factor of 1.0905, so the geometric middle
+of a bucket is within a factor of 2^(1/16), 4.43 %, of every value in it.
 """
 
 from bisect import bisect_left
@@ -13,7 +13,7 @@ from typing import Final
 
 __all__ = ["BOUNDS_S", "BUCKETS", "LE", "bucket_of", "quantile", "representative_s"]
 
-BOUNDS_S: Final = tuple(2.0 ** (k / 8) for k in range(-13 * 8, 7 * 8 + 1))
+BOUNDS_S: Final[tuple[float, ...]] = tuple(2.0 ** (k / 8) for k in range(-13 * 8, 7 * 8 + 1))
 """The finite upper bounds in seconds, ascending; 161 of them."""
 
 BUCKETS: Final = len(BOUNDS_S) + 1
