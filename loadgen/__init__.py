@@ -1,0 +1,1 @@
+"""What Locust runs: users, HTTP client, cold-start policy, schedules, recorder, exposition."""

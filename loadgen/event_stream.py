@@ -1,0 +1,82 @@
+"""Server-sent events out of the pieces of a body, by the rules of the WHATWG HTML standard.
+
+https://html.spec.whatwg.org/multipage/server-sent-events.html#event-stream-interpretation
+"""
+
+import codecs
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+__all__ = ["LineSplitter", "ServerSentEvent", "parse_events"]
+
+
+@dataclass(frozen=True, slots=True)
+class ServerSentEvent:
+    """One event. ``received`` is when the byte that completed it came, by ``perf_counter``.
+
+    ``id`` is the last event id, ``retry_ms`` the reconnection time, as known at this event.
+    """
+
+    event: str
+    data: str
+    id: str
+    retry_ms: int | None
+    received: float
+
+
+class LineSplitter:
+    """Lines out of text in pieces: ended by CR LF, LF or CR, even where a piece ends between."""
+
+    def __init__(self) -> None:
+        self._partial = ""
+        self._after_cr = False
+
+    def feed(self, text: str) -> list[str]:
+        """The lines that ``text`` completes, without their ends."""
+        if self._after_cr and text:
+            text = text.removeprefix("\n")
+            self._after_cr = False
+        if not text:
+            return []
+        self._after_cr = text.endswith("\r")
+        text = self._partial + text.replace("\r\n", "\n").replace("\r", "\n")
+        *lines, self._partial = text.split("\n")
+        return lines
+
+    def rest(self) -> str:
+        """What followed the last line end."""
+        return self._partial
+
+
+def parse_events(pieces: Iterable[tuple[bytes, float]]) -> Iterator[ServerSentEvent]:
+    """The events in ``pieces`` of a body, each with the time it came.
+
+    An event that the stream's end cuts off is dropped, as the standard says.
+    """
+    decode = codecs.getincrementaldecoder("utf-8")(errors="replace").decode
+    splitter = LineSplitter()
+    event = last_id = ""
+    retry_ms: int | None = None
+    data: list[str] = []
+    first = True
+    for piece, at in pieces:
+        text = decode(piece)
+        if first and text:
+            text, first = text.removeprefix("\ufeff"), False
+        for line in splitter.feed(text):
+            if not line:
+                if data:
+                    kind = event or "message"
+                    yield ServerSentEvent(kind, "\n".join(data), last_id, retry_ms, at)
+                event, data = "", []
+                continue
+            field, _, value = line.partition(":")
+            value = value.removeprefix(" ")
+            if field == "data":
+                data.append(value)
+            elif field == "event":
+                event = value
+            elif field == "id" and "\0" not in value:
+                last_id = value
+            elif field == "retry" and value.isascii() and value.isdigit():
+                retry_ms = int(value)

@@ -1,0 +1,292 @@
+"""The response to one request: its head, its body whole or streamed, its timings."""
+
+import codecs
+import json as json_module
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from email.message import Message
+from time import perf_counter
+from types import TracebackType
+from typing import Any, Self
+
+from loadgen.connection import Connection
+from loadgen.content_coding import ContentDecoder, decode_content
+from loadgen.errors import ClientError, HttpStatusError, UsageError
+from loadgen.event_stream import LineSplitter, ServerSentEvent, parse_events
+from loadgen.request_head import PreparedRequest
+from loadgen.response_head import NO_HEADERS, Headers
+
+__all__ = ["Response", "StreamedBody"]
+
+
+class StreamedBody:
+    """A body that is still coming; ``release`` gets its connection when that is free again.
+
+    Dropped unread, it closes the connection. ``last_at``, ``bytes_received`` and ``trailers``
+    are known at its end.
+    """
+
+    last_at: float | None = None
+    bytes_received = 0
+    trailers = NO_HEADERS
+
+    def __init__(self, connection: Connection, release: Callable[[Connection], None]) -> None:
+        self._connection: Connection | None = connection
+        self._release = release
+
+    def next_piece(self) -> tuple[bytes, float] | None:
+        """As ``Connection.next_piece``."""
+        connection = self._connection
+        if connection is None:
+            return None
+        item = connection.next_piece()
+        if item is None:
+            self.last_at = connection.last_at
+            self.bytes_received = connection.bytes_received
+            self.trailers = connection.trailers
+            self.close()
+        return item
+
+    def close(self) -> None:
+        """Give up what is unread; the connection is kept if the response has come to its end."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.end_stream()
+            self._release(connection)
+
+    def __del__(self) -> None:
+        self.close()
+
+
+class Response:
+    """One response; also a context manager that closes it, which matters for streamed ones.
+
+    ``started`` is when the first byte of the request was sent, by ``time.perf_counter``.
+    ``connect_s`` is what name look-up, TCP and TLS took, ``None`` on a kept connection.
+    ``resent`` tells that the peer had closed the kept connection under the first sending of this
+    request; the timings are those of the second. ``bytes_sent`` and ``bytes_received`` count
+    heads and bodies as they travelled, without TLS; a streamed body is counted once it has been
+    read, and so are its ``trailers``. ``history`` holds the responses that redirected here.
+    ``event_times`` are the arrivals of what ``iter_content``, ``iter_lines`` or ``iter_events``
+    yielded of a streamed body so far, in seconds after ``started``.
+    """
+
+    connect_s: float | None = None
+    from_reused_connection = True
+    resent = False
+    history: tuple["Response", ...] = ()
+    _stream: StreamedBody | None = None
+    _content: bytes | None = None
+    _encoding: str | None = None
+    _consumed = False
+
+    def __init__(self, request: PreparedRequest, connection: Connection, bytes_sent: int) -> None:
+        head = connection.head
+        assert head is not None
+        self.request = request
+        self.head = head
+        self.status_code = head.status
+        self.started = connection.started
+        self.bytes_sent = bytes_sent
+        self.bytes_received = connection.bytes_received
+        self._raw = connection.raw
+        self._offset = connection.offset
+        self.trailers = connection.trailers
+        self._first_at = connection.first_at
+        self._last_at: float | None = connection.last_at
+
+    def stream_from(self, body: StreamedBody) -> None:
+        """The body is still coming, from ``body``."""
+        self._stream = body
+        self._last_at = None
+        self.bytes_received = 0
+
+    # What came.
+
+    @property
+    def method(self) -> str:
+        return self.request.method
+
+    @property
+    def url(self) -> str:
+        return self.request.url
+
+    @property
+    def reason(self) -> str:
+        return self.head.reason
+
+    @property
+    def ok(self) -> bool:
+        """Whether the status is below 400."""
+        return self.status_code < 400
+
+    @property
+    def headers(self) -> Headers:
+        return self.head.headers
+
+    def header(self, name: str) -> str | None:
+        """The first value of one header: far cheaper than ``headers`` for a look at one or two."""
+        return self.head.header(name)
+
+    def raise_for_status(self) -> None:
+        """Raise HttpStatusError for a status of 400 or above."""
+        if not self.ok:
+            raise HttpStatusError(f"{self.status_code} {self.reason} for {self.method} {self.url}")
+
+    # When.
+
+    @property
+    def ttfb_s(self) -> float:
+        """Seconds from the first byte sent to the first byte of the (not interim) response."""
+        return self._first_at - self.started
+
+    @property
+    def total_s(self) -> float | None:
+        """Seconds from the first byte sent to the last received; ``None`` while some is unread."""
+        return None if self._last_at is None else self._last_at - self.started
+
+    @property
+    def elapsed(self) -> timedelta:
+        """Time to first byte, which is what ``requests`` means by this name."""
+        return timedelta(seconds=self.ttfb_s)
+
+    @property
+    def event_times(self) -> list[float]:
+        if self._event_times is None:
+            self._event_times = []
+        return self._event_times
+
+    _event_times: list[float] | None = None
+
+    # The body.
+
+    @property
+    def content(self) -> bytes:
+        """The whole body without its content coding; a streamed one is read to its end first.
+
+        Raises ClientError when reading or decoding fails.
+        """
+        if self._content is None:
+            coding = self.header("content-encoding") or ""
+            if self._stream is None:
+                with self._failing():
+                    self._content = decode_content(self._raw[self._offset :], coding)
+            else:
+                self._content = b"".join(piece for piece, _ in self._pieces([]))
+        return self._content
+
+    @property
+    def encoding(self) -> str:
+        """The charset of ``content-type``, else UTF-8; may be set."""
+        if self._encoding is None:
+            message = Message()
+            message["content-type"] = self.header("content-type") or ""
+            self._encoding = message.get_content_charset() or "utf-8"
+        return self._encoding
+
+    @encoding.setter
+    def encoding(self, name: str) -> None:
+        self._encoding = name
+
+    @property
+    def text(self) -> str:
+        """``content`` as text; what does not decode becomes U+FFFD."""
+        try:
+            return self.content.decode(self.encoding, "replace")
+        except LookupError:  # the server names a charset that nobody knows
+            return self.content.decode("utf-8", "replace")
+
+    def json(self, **options: Any) -> Any:
+        """``content`` as JSON, by ``json.loads`` with its ``options``; raises ValueError."""
+        return json_module.loads(self.content, **options)
+
+    def iter_content(self, chunk_size: int | None = None) -> Iterator[bytes]:
+        """The body without its content coding, as it comes, or in pieces of ``chunk_size``."""
+        pieces = (piece for piece, _ in self._pieces(self.event_times))
+        if chunk_size is None:
+            yield from pieces
+            return
+        if chunk_size < 1:
+            raise UsageError(f"chunk_size must be at least 1, not {chunk_size}")
+        waiting = b""
+        for piece in pieces:
+            waiting += piece
+            while len(waiting) >= chunk_size:
+                yield waiting[:chunk_size]
+                waiting = waiting[chunk_size:]
+        if waiting:
+            yield waiting
+
+    def iter_lines(self) -> Iterator[str]:
+        """The body's lines as text, each once its end has come; line ends are CR LF, LF or CR."""
+        decoder = _text_decoder(self.encoding)
+        splitter = LineSplitter()
+        for piece in self.iter_content():
+            yield from splitter.feed(decoder.decode(piece))
+        yield from splitter.feed(decoder.decode(b"", final=True))
+        if rest := splitter.rest():
+            yield rest
+
+    def iter_events(self) -> Iterator[ServerSentEvent]:
+        """The body as server-sent events, each with the time its last byte came."""
+        for event in parse_events(self._pieces([])):
+            self.event_times.append(event.received - self.started)
+            yield event
+
+    def close(self) -> None:
+        """Done with it; what a streamed body has left is given up."""
+        if self._stream is not None:
+            self._stream.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def _pieces(self, times: list[float]) -> Iterator[tuple[bytes, float]]:
+        """Decoded pieces with their arrivals, which go to ``times``; the body is then used up."""
+        if self._stream is None:
+            yield self.content, self._first_at if self._last_at is None else self._last_at
+            return
+        if self._consumed:
+            raise UsageError("the streamed body was already read; keep what was read, or content")
+        self._consumed = True
+        with self._failing():
+            decoder = ContentDecoder(self.header("content-encoding") or "")
+            while (item := self._stream.next_piece()) is not None:
+                piece, at = item
+                if decoded := decoder.feed(piece):
+                    times.append(at - self.started)
+                    yield decoded, at
+            self._last_at = self._stream.last_at
+            self.bytes_received = self._stream.bytes_received
+            self.trailers = self._stream.trailers
+            decoder.finish()
+
+    @contextmanager
+    def _failing(self) -> Iterator[None]:
+        """Write the timings on an error that ends the reading of the body."""
+        try:
+            yield
+        except ClientError as error:
+            error.started, error.elapsed_s = self.started, perf_counter() - self.started
+            error.connect_s, error.resent = self.connect_s, self.resent
+            error.bytes_sent = self.bytes_sent
+            raise
+
+    def __repr__(self) -> str:
+        return f"<Response {self.status_code} for {self.method} {self.url}>"
+
+
+def _text_decoder(encoding: str) -> codecs.IncrementalDecoder:
+    try:
+        return codecs.getincrementaldecoder(encoding)("replace")
+    except LookupError:  # the server names a charset that nobody knows
+        return codecs.getincrementaldecoder("utf-8")("replace")
