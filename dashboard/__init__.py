@@ -1,0 +1,1 @@
+"""The dashboard: scraper, metric store, panels, JSON interface and the page."""

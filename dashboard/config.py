@@ -1,0 +1,186 @@
+"""What the dashboard is told: one checked configuration from options and environment."""
+
+import argparse
+import ipaddress
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+from dashboard.errors import ConfigError
+from flash.platform import TargetError
+from flash.static_list import server_url
+
+__all__ = ["DEFAULT_LOADGEN", "Config", "configuration", "option_parser"]
+
+DEFAULT_LOADGEN: Final = "http://127.0.0.1:9646/metrics"
+DEFAULT_STORE: Final = ".flashgauge/dashboard.sqlite"
+
+_DURATION: Final = re.compile(r"(\d+(?:\.\d+)?)([smhd]?)")
+_UNITS: Final = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
+_LEAST_RAW_S: Final = 600.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Config:
+    """Everything that can be set; durations in seconds.
+
+    ``scrape`` are the URLs of metrics pages; ``platform_given`` tells whether a platform was named
+    by the user. ``raw_retention_s`` is how long single seconds are kept, ``retention_s`` all else.
+    """
+
+    host: str = "127.0.0.1"
+    port: int = 8000
+    store: Path = Path(DEFAULT_STORE)
+    scrape: tuple[str, ...] = (DEFAULT_LOADGEN,)
+    scrape_given: bool = False
+    flash_edge: str | None = None
+    modal_app: str | None = None
+    modal_cls: str | None = None
+    modal_server: str | None = None
+    locust_url: str = "http://127.0.0.1:8089"
+    allowed_hosts: tuple[str, ...] = ()
+    token: str | None = field(default=None, repr=False)
+    scrape_timeout_s: float = 5.0
+    raw_retention_s: float = 2 * 3600.0
+    retention_s: float = 14 * 86400.0
+
+
+def option_parser() -> argparse.ArgumentParser:
+    """The command line; every option names its environment variable."""
+    parser = argparse.ArgumentParser(
+        prog="python -m dashboard",
+        description="Watch a Modal HTTP Server under load: scrapes the load generator, the edge "
+        "and the containers every second, keeps what it read in a file, and shows it in a browser.",
+        epilog="DASHBOARD_TOKEN (environment only) is the token that browsers and API clients must "
+        "present; it is required to listen beyond this machine. Open /?token=... once, or send "
+        "'Authorization: Bearer ...'. With neither --scrape nor a platform, the load generator at "
+        f"{DEFAULT_LOADGEN} is scraped, and a local edge at http://127.0.0.1:7400 if it answers.",
+    )
+
+    def add(name: str, metavar: str, text: str, *, action: str = "store") -> None:
+        variable = "DASHBOARD_" + name.upper().replace("-", "_")
+        parser.add_argument(
+            f"--{name}", metavar=metavar, action=action, help=f"{text} [{variable}]"
+        )
+
+    add("port", "PORT", "port to listen on (default: 8000; 0: any free one)")
+    add("host", "ADDRESS", "address to listen on (default: 127.0.0.1)")
+    add("store", "PATH", f"file that keeps what was scraped (default: {DEFAULT_STORE})")
+    add(
+        "scrape",
+        "URL",
+        "metrics page to scrape; repeat for several, commas in the variable "
+        f"(default: {DEFAULT_LOADGEN})",
+        action="append",
+    )
+    add("flash-edge", "URL", "admin address of a local edge; it and its containers are scraped")
+    add("modal-app", "APP", "app on Modal whose containers are scraped")
+    add("modal-cls", "CLS", "its class, for the @app.cls form")
+    add("modal-server", "NAME", "its server, for the @app.server form")
+    add("locust-url", "URL", "Locust's own page, linked to (default: http://127.0.0.1:8089)")
+    add(
+        "allowed-host",
+        "NAME",
+        "further host name under which this dashboard may be reached; repeat for several, commas "
+        "in the variable (default: names of this machine's loopback, and --host)",
+        action="append",
+    )
+    add("scrape-timeout", "DURATION", "longest wait for one target (default: 5s)")
+    add("raw-retention", "DURATION", "how long single seconds are kept (default: 2h)")
+    add("retention", "DURATION", "how long everything else is kept (default: 14d)")
+    return parser
+
+
+def configuration(arguments: Sequence[str], environ: Mapping[str, str]) -> Config:
+    """The configuration that the command line gives, and where it is silent the environment.
+
+    Raises:
+        ConfigError: a value cannot be used; the message names the option.
+        SystemExit: an unknown option (status 2), or ``--help`` (status 0).
+    """
+    given = vars(option_parser().parse_args(arguments))
+
+    def one(name: str, default: str) -> str:
+        return maybe(name) or default
+
+    def maybe(name: str) -> str | None:
+        value = given[name]
+        if value is None:
+            value = environ.get("DASHBOARD_" + name.upper())
+        return str(value) if value else None
+
+    def several(name: str) -> tuple[str, ...]:
+        value = given[name]
+        if value is None:
+            value = environ.get("DASHBOARD_" + name.upper(), "").split(",")
+        return tuple(str(item).strip() for item in value if str(item).strip())
+
+    scrape = several("scrape")
+    config = Config(
+        host=one("host", "127.0.0.1"),
+        port=_port(one("port", "8000")),
+        store=Path(one("store", DEFAULT_STORE)),
+        scrape=tuple(_url(url, "--scrape") for url in scrape) or (DEFAULT_LOADGEN,),
+        scrape_given=bool(scrape),
+        flash_edge=None
+        if maybe("flash_edge") is None
+        else _url(one("flash_edge", ""), "--flash-edge"),
+        modal_app=maybe("modal_app"),
+        modal_cls=maybe("modal_cls"),
+        modal_server=maybe("modal_server"),
+        locust_url=_url(one("locust_url", "http://127.0.0.1:8089"), "--locust-url"),
+        allowed_hosts=several("allowed_host"),
+        token=environ.get("DASHBOARD_TOKEN") or None,
+        scrape_timeout_s=_seconds(one("scrape_timeout", "5s"), "--scrape-timeout", 0.1, 60.0),
+        raw_retention_s=_seconds(one("raw_retention", "2h"), "--raw-retention", _LEAST_RAW_S),
+        retention_s=_seconds(one("retention", "14d"), "--retention", _LEAST_RAW_S),
+    )
+    _check(config)
+    return config
+
+
+def is_loopback(host: str) -> bool:
+    """Whether an address to listen on is reached from this machine only."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _check(config: Config) -> None:
+    if not is_loopback(config.host) and config.token is None:
+        raise ConfigError(
+            f"--host {config.host} would let everybody on the network read and write; "
+            "set DASHBOARD_TOKEN to a secret of your own, or listen on 127.0.0.1"
+        )
+    if config.token is not None and not re.fullmatch(r"[!-~]{8,256}", config.token):
+        raise ConfigError("DASHBOARD_TOKEN: expected 8 to 256 printable characters without spaces")
+    if config.flash_edge is not None and config.modal_app is not None:
+        raise ConfigError("--flash-edge and --modal-app name two platforms; pass one of them")
+
+
+def _port(text: str) -> int:
+    if not text.isascii() or not text.isdigit() or int(text) > 65535:
+        raise ConfigError(f"--port: expected a number from 0 to 65535, got {text!r}")
+    return int(text)
+
+
+def _seconds(text: str, where: str, least: float, most: float = 3660 * 86400.0) -> float:
+    found = _DURATION.fullmatch(text)
+    if found is None:
+        raise ConfigError(f"{where}: expected a duration such as 90s, 15m, 2h or 14d, got {text!r}")
+    seconds = float(found.group(1)) * _UNITS[found.group(2)]
+    if not least <= seconds <= most:
+        raise ConfigError(f"{where}: expected {least:g} s to {most:g} s, got {text!r}")
+    return seconds
+
+
+def _url(url: str, where: str) -> str:
+    try:
+        return server_url(url, where=where)
+    except TargetError as error:
+        raise ConfigError(str(error)) from error

@@ -1,0 +1,102 @@
+"""Who may speak to the dashboard: host names it is known by, and the token where one is set.
+
+A page of another site can make a browser send requests here under a name that it lets point to
+this machine (DNS rebinding); such a request carries the other site's name in ``Host``.
+"""
+
+import hmac
+from collections.abc import Iterable
+from http.cookies import CookieError, SimpleCookie
+from typing import Final
+from urllib.parse import parse_qs, urlencode
+
+from starlette.datastructures import Headers
+from starlette.responses import JSONResponse, RedirectResponse, Response
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from dashboard.config import is_loopback
+
+__all__ = ["Gate", "host_name"]
+
+_COOKIE: Final = "dashboard_token"
+_OPEN_PATHS: Final = ("/healthz",)
+_LOCAL: Final = frozenset({"localhost", "127.0.0.1", "::1"})
+
+
+class Gate:
+    """Lets through what is addressed to us and, where a token is set, carries it."""
+
+    def __init__(
+        self, app: ASGIApp, *, hosts: Iterable[str] = (), token: str | None = None
+    ) -> None:
+        self._app = app
+        self._hosts = _LOCAL | {host.lower() for host in hosts}
+        self._token = token
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        refusal = self._refusal(scope)
+        await (refusal or self._app)(scope, receive, send)
+
+    def _refusal(self, scope: Scope) -> Response | None:
+        headers = Headers(scope=scope)
+        name = host_name(headers.get("host", ""))
+        if name not in self._hosts and not is_loopback(name):
+            return _error(
+                421,
+                "unknown_host",
+                f"this dashboard is not known as {name[:100]!r}; "
+                "name it with --allowed-host, or use its address",
+                "Host",
+            )
+        if self._token is None or scope["path"] in _OPEN_PATHS:
+            return None
+        given = parse_qs(scope["query_string"].decode("latin-1")).get("token", [""])[0]
+        if given and self._good(given):
+            return self._with_cookie(scope)
+        bearer = headers.get("authorization", "").removeprefix("Bearer ")
+        if self._good(bearer) or self._good(_cookie(headers.get("cookie", ""))):
+            return None
+        return _error(
+            401,
+            "token_required",
+            "open /?token=... once with the value of DASHBOARD_TOKEN, "
+            "or send it as 'Authorization: Bearer ...'",
+            "Authorization",
+        )
+
+    def _good(self, given: str) -> bool:
+        expected = self._token or ""
+        return hmac.compare_digest(given.encode(), expected.encode())
+
+    def _with_cookie(self, scope: Scope) -> Response:
+        # The token must not stay in the address bar, in the history or in a shared link.
+        query = parse_qs(scope["query_string"].decode("latin-1"))
+        query.pop("token")
+        rest = urlencode(query, doseq=True)
+        answer = RedirectResponse("/?" + rest if rest else "/", status_code=303)
+        answer.set_cookie(_COOKIE, self._token or "", httponly=True, samesite="strict")
+        return answer
+
+
+def host_name(header: str) -> str:
+    """The name in a ``Host`` header, without port or brackets, in lower case."""
+    if header.startswith("["):
+        return header[1:].partition("]")[0].lower()
+    return header.partition(":")[0].lower()
+
+
+def _cookie(header: str) -> str:
+    try:
+        found = SimpleCookie(header).get(_COOKIE)
+    except CookieError:
+        return ""
+    return "" if found is None else found.value
+
+
+def _error(status: int, code: str, message: str, where: str) -> JSONResponse:
+    return JSONResponse(
+        {"error": {"code": code, "message": message, "where": where}}, status_code=status
+    )

@@ -1,0 +1,176 @@
+"""Scrapes into rows: numbers targets, families and series, and writes what came of them.
+
+Runs in the store's writing thread, within its transaction.
+"""
+
+import json
+import sqlite3
+import zlib
+from collections.abc import Sequence
+from typing import Final
+from weakref import WeakKeyDictionary
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dashboard.exposition import Labels
+from dashboard.increments import Memory
+from dashboard.model import ScrapeResult, Target
+from dashboard.rollup import LEVELS, last_rolled_up, row_key
+from dashboard.rows import bucket_row, scalar_row
+from dashboard.runs import RunBook
+from dashboard.shape import Family, Kind
+
+__all__ = ["MOST_SERIES", "Catalogue"]
+
+MOST_SERIES: Final = 2**16
+"""Series that one family may have had over time; what a row's entries can number."""
+
+
+class Catalogue:
+    """The numbers that targets, families and series have in the store."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._runs = RunBook()
+        self._targets: dict[str, int] = dict(connection.execute("SELECT key, id FROM target"))
+        self._families: dict[tuple[int, str, str, bytes], int] = {
+            (target, name, kind, bounds): number
+            for number, target, name, kind, bounds in connection.execute(
+                "SELECT id, target, name, kind, bounds FROM family"
+            )
+        }
+        self._series: dict[int, dict[Labels, int]] = {}
+        for family, position, labels in connection.execute(
+            "SELECT family, position, labels FROM series"
+        ):
+            pairs = tuple((name, value) for name, value in json.loads(labels))
+            self._series.setdefault(family, {})[pairs] = position
+        # A family object lives as long as its target's shape; so does what is known of it.
+        self._known: WeakKeyDictionary[
+            Family, tuple[int, NDArray[np.uint16], NDArray[np.bool_]]
+        ] = WeakKeyDictionary()
+        self._written: dict[int, Memory] = {}
+
+    def add(self, connection: sqlite3.Connection, results: Sequence[ScrapeResult]) -> None:
+        """Write the rows of ``results`` and what their targets' counters stand at."""
+        for result in results:
+            # What is rolled up is not rolled up again, so nothing may be written before it.
+            second = max(result.second, last_rolled_up(connection, LEVELS[1]))
+            target = self._target(connection, result.target, second)
+            rows: list[tuple[int, bytes, bytes | None]] = []
+            for increment in result.increments:
+                if increment.values is None:
+                    continue
+                family = increment.family
+                number, series, kept = self._numbered(connection, target, family, second)
+                values = increment.values
+                if not kept.all():
+                    values = values[kept]
+                if family.kind is Kind.HISTOGRAM:
+                    assert increment.sums is not None
+                    sums = scalar_row(series, increment.sums[kept], kind=Kind.COUNTER)
+                    rows.append((row_key(number, second), bucket_row(series, values), sums))
+                else:
+                    rows.append(
+                        (
+                            row_key(number, second),
+                            scalar_row(series, values, kind=family.kind),
+                            None,
+                        )
+                    )
+            connection.executemany(
+                "INSERT INTO point_1 VALUES (?, ?, ?) ON CONFLICT (id) DO UPDATE "
+                "SET data = data || excluded.data, sums = sums || excluded.sums",
+                rows,
+            )
+            self._runs.note(connection, result, second)
+            self._remember(connection, target, result.memory)
+            connection.execute("UPDATE target SET last_second = ? WHERE id = ?", (second, target))
+
+    def forget(self, connection: sqlite3.Connection, raw_before: int, all_before: int) -> None:
+        """Delete raw rows before one second and everything before another.
+
+        Afterwards this catalogue may know more than there is: read a new one.
+        """
+        for number in self._families.values():
+            for level in LEVELS:
+                before = max(raw_before, all_before) if level == LEVELS[0] else all_before
+                connection.execute(
+                    f"DELETE FROM point_{level} WHERE id >= ? AND id < ?",
+                    (row_key(number, 0), row_key(number, before)),
+                )
+        connection.execute(
+            "INSERT OR REPLACE INTO meta VALUES ('raw_from', ?)", (max(raw_before, all_before),)
+        )
+        connection.execute("DELETE FROM event WHERE at < ?", (all_before,))
+        connection.execute("DELETE FROM run WHERE last_second < ?", (all_before,))
+        connection.execute("DELETE FROM target WHERE last_second < ?", (all_before,))
+
+    def _target(self, connection: sqlite3.Connection, target: Target, second: int) -> int:
+        number = self._targets.get(target.key)
+        if number is None:
+            number = connection.execute(
+                "INSERT INTO target (key, job, url, labels, first_second, last_second) "
+                "VALUES (?, ?, ?, ?, ?, ?) RETURNING id",
+                (
+                    target.key,
+                    target.job,
+                    target.url,
+                    json.dumps(dict(target.labels)),
+                    second,
+                    second,
+                ),
+            ).fetchone()[0]
+            self._targets[target.key] = number
+        return number
+
+    def _numbered(
+        self, connection: sqlite3.Connection, target: int, family: Family, second: int
+    ) -> tuple[int, NDArray[np.uint16], NDArray[np.bool_]]:
+        known = self._known.get(family)
+        if known is not None:
+            return known
+        number = self._family(connection, target, family)
+        places = self._series.setdefault(number, {})
+        new = [labels for labels in family.labels if labels not in places]
+        new = new[: MOST_SERIES - len(places)]
+        for labels in new:
+            places[labels] = len(places)
+        connection.executemany(
+            "INSERT INTO series VALUES (?, ?, ?, ?)",
+            [(number, places[labels], json.dumps(labels), second) for labels in new],
+        )
+        series = np.array([places[lb] for lb in family.labels if lb in places], dtype=np.uint16)
+        kept = np.array([lb in places for lb in family.labels], dtype=np.bool_)
+        self._known[family] = (number, series, kept)
+        return self._known[family]
+
+    def _family(self, connection: sqlite3.Connection, target: int, family: Family) -> int:
+        bounds = np.array(family.bounds, dtype="<f8").tobytes()
+        key = (target, family.name, str(family.kind), bounds)
+        number = self._families.get(key)
+        if number is None:
+            number = connection.execute(
+                "INSERT INTO family (target, name, kind, bounds) VALUES (?, ?, ?, ?) RETURNING id",
+                key,
+            ).fetchone()[0]
+            self._families[key] = number
+        return number
+
+    def _remember(self, connection: sqlite3.Connection, target: int, memory: Memory) -> None:
+        values = memory.values.astype("<f8").tobytes()
+        last = self._written.get(target)
+        self._written[target] = memory
+        if (
+            last is not None
+            and last.series is memory.series
+            and last.gone is memory.gone
+            and last.started_s == memory.started_s
+        ):
+            connection.execute("UPDATE memory SET vals = ? WHERE target = ?", (values, target))
+            return
+        series = zlib.compress("\n".join(memory.series).encode(), 1) if memory.series else b""
+        connection.execute(
+            "INSERT OR REPLACE INTO memory VALUES (?, ?, ?, ?, ?)",
+            (target, series, values, json.dumps(memory.gone), memory.started_s),
+        )

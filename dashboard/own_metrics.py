@@ -1,0 +1,46 @@
+"""The dashboard's own metrics, served at its ``/metrics``."""
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+
+__all__ = ["OwnMetrics"]
+
+
+class OwnMetrics:
+    """Counts what the dashboard does, in a registry of its own unless one is given."""
+
+    def __init__(self, registry: CollectorRegistry | None = None) -> None:
+        self.registry = CollectorRegistry() if registry is None else registry
+        self._durations = Histogram(
+            "dashboard_scrape_duration_seconds",
+            "From asking a target to having stored its answer.",
+            ["job"],
+            buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0),
+            registry=self.registry,
+        )
+        self._failures = Counter(
+            "dashboard_scrape_failures_total",
+            "Scrapes that brought nothing.",
+            ["job"],
+            registry=self.registry,
+        )
+        self.live_clients = Gauge(
+            "dashboard_live_clients", "Open live streams.", registry=self.registry
+        )
+        self.live_skips = Counter(
+            "dashboard_live_skips_total",
+            "Live messages that a slow client did not get.",
+            registry=self.registry,
+        )
+        self.store_bytes = Gauge(
+            "dashboard_store_bytes", "Size of the store's file.", registry=self.registry
+        )
+
+    def scraped(self, job: str, duration_s: float, *, good: bool) -> None:
+        """Count one scrape."""
+        self._durations.labels(job).observe(duration_s)
+        if not good:
+            self._failures.labels(job).inc()
+
+    def exposition(self) -> bytes:
+        """All of it as text for Prometheus."""
+        return generate_latest(self.registry)

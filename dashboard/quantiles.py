@@ -1,0 +1,43 @@
+"""Quantiles of many histograms at once: the same answers as :func:`flash.buckets.quantile`."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["middles", "quantiles"]
+
+Array = NDArray[np.float64]
+
+
+def middles(bounds: Sequence[float]) -> Array:
+    """The value that stands for each bucket: the geometric middle of its bounds.
+
+    ``bounds`` are ascending upper bounds, the last one infinite. The first and the last bucket have
+    no geometric middle and are stood for by their finite bound.
+    """
+    upper = np.asarray(bounds, dtype=np.float64)
+    if len(upper) < 2:
+        return np.zeros(len(upper))
+    middle = upper.copy()
+    positive = upper[:-2] > 0
+    middle[1:-1][positive] = np.sqrt(upper[:-2][positive] * upper[1:-1][positive])
+    middle[-1] = upper[-2]
+    return middle
+
+
+def quantiles(counts: Array, q: float, bounds: Sequence[float]) -> Array:
+    """The ``q`` quantile (0 to 1) of each histogram on the last axis; NaN where one is empty.
+
+    The sample of rank ceil(q n), at least 1, decides (the nearest-rank definition); its bucket's
+    middle stands for it.
+    """
+    if not 0.0 <= q <= 1.0:
+        raise ValueError(f"a quantile lies between 0 and 1, got {q!r}")
+    seen = np.cumsum(counts, axis=-1)
+    total = seen[..., -1]
+    # q * total can land a rounding error above a whole number; that must not cost a rank.
+    rank = np.minimum(total, np.maximum(1.0, np.ceil(q * total * (1 - 1e-12))))
+    bucket = np.sum(seen < rank[..., None], axis=-1)
+    found = middles(bounds)[np.minimum(bucket, counts.shape[-1] - 1)]
+    return np.where(total > 0, found, np.nan)

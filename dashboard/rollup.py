@@ -1,0 +1,70 @@
+"""Rolled-up rows: ten seconds from seconds, minutes from ten seconds."""
+
+import sqlite3
+from itertools import groupby, pairwise
+from typing import Final
+
+from dashboard.rows import merged_buckets, merged_scalars
+from dashboard.shape import Kind
+
+__all__ = ["LEVELS", "TIME_BITS", "last_rolled_up", "roll_up", "row_key"]
+
+LEVELS: Final = (1, 10, 60)
+"""Seconds that a row spans, finest first; each is a multiple of the one before."""
+
+TIME_BITS: Final = 34
+"""Low bits of a row's key that hold its Unix second (enough until the year 2514)."""
+
+
+def row_key(family: int, second: int) -> int:
+    """The key of a family's row at a second; the rows of one family lie together."""
+    return family << TIME_BITS | second
+
+
+def last_rolled_up(connection: sqlite3.Connection, level: int) -> int:
+    """The Unix second up to which (exclusive) the rows of ``level`` are complete."""
+    found = connection.execute(
+        "SELECT value FROM meta WHERE name = ?", (f"rolled_up_{level}",)
+    ).fetchone()
+    return 0 if found is None else int(found[0])
+
+
+def roll_up(connection: sqlite3.Connection, until: int) -> None:
+    """Write the coarser rows of all spans that end at or before ``until`` and are not written.
+
+    A span is written whole from the finer rows, and how far that went is in the same transaction,
+    so being killed costs nothing but doing it again.
+    """
+    kinds = dict(connection.execute("SELECT id, kind FROM family"))
+    for finer, level in pairwise(LEVELS):
+        start, end = last_rolled_up(connection, level), until // level * level
+        if end <= start:
+            continue
+        for family, kind in kinds.items():
+            _roll_up_family(connection, family, Kind(kind), (finer, level), (start, end))
+        connection.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (f"rolled_up_{level}", end))
+
+
+def _roll_up_family(
+    connection: sqlite3.Connection,
+    family: int,
+    kind: Kind,
+    levels: tuple[int, int],
+    span: tuple[int, int],
+) -> None:
+    finer, level = levels
+    rows = connection.execute(
+        f"SELECT id, data, sums FROM point_{finer} WHERE id >= ? AND id < ? ORDER BY id",
+        (row_key(family, span[0]), row_key(family, span[1])),
+    ).fetchall()
+    mask = (1 << TIME_BITS) - 1
+    merged: list[tuple[int, bytes, bytes | None]] = []
+    for second, group in groupby(rows, key=lambda row: (row[0] & mask) // level * level):
+        parts = list(group)
+        data = [part[1] for part in parts]
+        if kind is Kind.HISTOGRAM:
+            sums = merged_scalars([part[2] or b"" for part in parts], kind=Kind.COUNTER)
+            merged.append((row_key(family, second), merged_buckets(data), sums))
+        else:
+            merged.append((row_key(family, second), merged_scalars(data, kind=kind), None))
+    connection.executemany(f"INSERT OR REPLACE INTO point_{level} VALUES (?, ?, ?)", merged)

@@ -1,0 +1,290 @@
+"""The routes of the JSON interface and of the page."""
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated
+
+from fastapi import APIRouter, Depends, Path, Query, Request
+from pydantic import BaseModel
+from starlette.responses import Response, StreamingResponse
+
+from dashboard.answers import (
+    ErrorAnswer,
+    EventAnswer,
+    HealthAnswer,
+    LabelsAnswer,
+    PanelAnswer,
+    PanelData,
+    RunAnswer,
+    SdGroup,
+    SummaryAnswer,
+    TargetAnswer,
+)
+from dashboard.errors import BadQueryError, NotFoundError
+from dashboard.lines import FILTERS, panel_lines
+from dashboard.live import LiveHub
+from dashboard.model import Run
+from dashboard.own_metrics import OwnMetrics
+from dashboard.page import CONTENT_SECURITY_POLICY, Page
+from dashboard.panels import PANELS, Panel
+from dashboard.service_discovery import sd_groups
+from dashboard.source import Match, Source
+from dashboard.summary import summary_of
+from dashboard.window import STEPS, Window
+
+if TYPE_CHECKING:
+    from dashboard.app import Beat
+
+__all__ = ["Services", "router", "status_json"]
+
+_ERRORS: dict[int | str, dict[str, object]] = {
+    400: {"model": ErrorAnswer, "description": "A parameter cannot be used."},
+    404: {"model": ErrorAnswer, "description": "There is no such thing."},
+    422: {"model": ErrorAnswer, "description": "A parameter is not of its type."},
+    503: {"model": ErrorAnswer, "description": "The store did not answer in time."},
+}
+
+router = APIRouter(responses=_ERRORS)
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """What the routes work with."""
+
+    source: Source
+    beat: "Beat"
+    hub: LiveHub
+    metrics: OwnMetrics
+    page: Page
+    clock: Callable[[], float]
+
+
+def _services(request: Request) -> Services:
+    services: Services = request.app.state.services
+    return services
+
+
+_Services = Annotated[Services, Depends(_services)]
+_Start = Annotated[
+    float | None, Query(description="Unix seconds; 15 minutes before the end if left out")
+]
+_End = Annotated[
+    float | None, Query(description="Unix seconds; the last full step before now if left out")
+]
+_Step = Annotated[
+    float | None,
+    Query(description="seconds, rounded up to a step there is; by the window's length if left out"),
+]
+_Several = Annotated[
+    list[str], Query(description="only these; repeat it, or separate with commas; all if left out")
+]
+
+
+@router.get("/api/panels", response_model=list[PanelAnswer])
+async def panels() -> Response:
+    """All panels, in the order of the page."""
+    return _json([PanelAnswer.of(panel) for panel in PANELS.values()])
+
+
+@router.get("/api/panels/{id}/data", response_model=PanelData)
+async def panel_data(
+    services: _Services,
+    id_: Annotated[str, Path(alias="id")],
+    start: _Start = None,
+    end: _End = None,
+    step: _Step = None,
+    region: _Several = [],  # noqa: B006  # FastAPI copies defaults
+    routing: _Several = [],  # noqa: B006  # FastAPI copies defaults
+) -> Response:
+    """A panel's lines over a window, aligned outwards to the step that is told."""
+    panel = _panel(id_)
+    window = await services.source.window(start, end, step)
+    lines = await panel_lines(panel, services.source, window, _match(region, routing))
+    return _json(PanelData.of(lines, window))
+
+
+@router.get("/api/summary", response_model=SummaryAnswer)
+async def summary(
+    services: _Services,
+    start: _Start = None,
+    end: _End = None,
+    region: _Several = [],  # noqa: B006  # FastAPI copies defaults
+    routing: _Several = [],  # noqa: B006  # FastAPI copies defaults
+) -> Response:
+    """What a window comes to, per region and routing, and per region."""
+    window = await services.source.window(start, end, None)
+    match = _match(region, routing)
+    both = await summary_of(services.source, window, match)
+    regions = await summary_of(services.source, window, match, by=("region",))
+    return _json(SummaryAnswer.of(both, regions, window))
+
+
+@router.get("/api/labels", response_model=LabelsAnswer)
+async def labels(services: _Services) -> Response:
+    """The regions and routings that there are numbers of."""
+    metric = "loadgen_requests_total"
+    return _json(
+        LabelsAnswer(
+            region=await services.source.label_values(metric, "region"),
+            routing=await services.source.label_values(metric, "routing"),
+        )
+    )
+
+
+@router.get("/api/runs", response_model=list[RunAnswer])
+async def runs(services: _Services) -> Response:
+    """All runs of the load generator, newest first, without totals."""
+    return _json([RunAnswer.of(run) for run in await services.source.runs()])
+
+
+@router.get("/api/runs/{run}", response_model=RunAnswer)
+async def one_run(services: _Services, run: str) -> Response:
+    """One run, with its totals."""
+    for known in await services.source.runs():
+        if known.run == run:
+            return _json(RunAnswer.of(known, await _totals(services, known)))
+    raise NotFoundError("run", f"there is no run {run[:100]!r}; /api/runs lists them")
+
+
+@router.get("/api/events", response_model=list[EventAnswer])
+async def events(services: _Services, start: _Start = None, end: _End = None) -> Response:
+    """What happened in a window, for marks on the time charts."""
+    window = await services.source.window(start, services.clock() if end is None else end, None)
+    found = await services.source.events(window.start, window.end)
+    return _json([EventAnswer.of(event) for event in found])
+
+
+@router.get("/api/targets", response_model=list[TargetAnswer])
+async def targets(services: _Services) -> Response:
+    """Every scrape target and how its newest scrape went."""
+    return _json([TargetAnswer.of(status) for status in services.beat.status()])
+
+
+@router.get(
+    "/api/live",
+    response_class=StreamingResponse,
+    responses={200: {"content": {"text/event-stream": {}}}},
+)
+async def live(
+    request: Request,
+    services: _Services,
+    step: Annotated[int, Query(description="a step there is, in seconds")] = 1,
+    panel: _Several = [],  # noqa: B006  # FastAPI copies defaults
+    region: _Several = [],  # noqa: B006  # FastAPI copies defaults
+    routing: _Several = [],  # noqa: B006  # FastAPI copies defaults
+    since: Annotated[
+        int | None, Query(description="Unix seconds from which points are sent at first")
+    ] = None,
+) -> Response:
+    """New points as server-sent events: ``points``, ``status``, and ``skipped`` for slow clients.
+
+    Points replace those of the same time. ``Last-Event-ID`` continues a broken stream.
+    """
+    if step not in STEPS:
+        known = ", ".join(map(str, STEPS))
+        raise BadQueryError("step", f"expected one of {known}, got {step}")
+    chosen = tuple(_panel(id_).id for id_ in _split(panel)) or tuple(PANELS)
+    last = request.headers.get("last-event-id", "")
+    if last.isascii() and last.isdigit() and len(last) <= 10:
+        since = int(last)
+    stream = services.hub.stream(
+        step=step, panels=chosen, match=_match(region, routing), since=since
+    )
+    return StreamingResponse(
+        stream,
+        media_type="text/event-stream",
+        headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},
+    )
+
+
+@router.get("/sd/targets", response_model=list[SdGroup])
+async def sd_targets(services: _Services) -> Response:
+    """All targets, for Prometheus' HTTP service discovery."""
+    return _json(sd_groups(status.target for status in services.beat.status()))
+
+
+@router.get("/healthz", response_model=HealthAnswer)
+async def healthz(services: _Services) -> Response:
+    """Whether the store answers."""
+    await services.source.window(None, None, None)
+    return _json(HealthAnswer(status="ok"))
+
+
+@router.get("/metrics", include_in_schema=False)
+async def metrics(services: _Services) -> Response:
+    return Response(
+        services.metrics.exposition(), media_type="text/plain; version=0.0.4; charset=utf-8"
+    )
+
+
+@router.get("/", include_in_schema=False)
+async def index(request: Request, services: _Services) -> Response:
+    headers = {
+        "Cache-Control": "no-cache",
+        "Content-Security-Policy": CONTENT_SECURITY_POLICY,
+        "X-Frame-Options": "DENY",
+    }
+    return services.page.index.response(request, headers)
+
+
+@router.get("/static/{version}/{name:path}", include_in_schema=False)
+async def static(request: Request, services: _Services, version: str, name: str) -> Response:
+    asset = services.page.assets.get(name)
+    if asset is None or version != services.page.version:
+        raise NotFoundError("name", f"there is no file {name[:100]!r} of version {version[:32]!r}")
+    headers = {"Cache-Control": "public, max-age=31536000, immutable"}
+    return asset.response(request, headers)
+
+
+@router.get("/favicon.ico", include_in_schema=False)
+async def favicon(request: Request, services: _Services) -> Response:
+    headers = {"Cache-Control": "public, max-age=86400"}
+    return services.page.assets["icon.svg"].response(request, headers)
+
+
+def status_json(beat: "Beat") -> str:
+    """The targets' state as the live stream carries it."""
+    return json.dumps(
+        {
+            "targets": [TargetAnswer.of(status).model_dump() for status in beat.status()],
+            "platform_error": beat.platform_error,
+        },
+        separators=(",", ":"),
+    )
+
+
+def _json(answer: BaseModel | Sequence[BaseModel]) -> Response:
+    if isinstance(answer, BaseModel):
+        return Response(answer.model_dump_json(), media_type="application/json")
+    body = "[" + ",".join(item.model_dump_json() for item in answer) + "]"
+    return Response(body, media_type="application/json")
+
+
+def _panel(id_: str) -> Panel:
+    panel = PANELS.get(id_)
+    if panel is None:
+        raise NotFoundError("id", f"there is no panel {id_[:100]!r}; there are {', '.join(PANELS)}")
+    return panel
+
+
+def _match(region: list[str], routing: list[str]) -> Match:
+    chosen = dict(zip(FILTERS, (_split(region), _split(routing)), strict=True))
+    return {name: frozenset(values) for name, values in chosen.items() if values}
+
+
+def _split(values: list[str]) -> list[str]:
+    return [item for value in values for item in value.split(",") if item]
+
+
+async def _totals(services: Services, run: Run) -> dict[str, float]:
+    # The last scrape of a run is up to a second after its end.
+    end = services.clock() if run.end is None else run.end + 1.0
+    window: Window = await services.source.window(run.start, max(end, run.start + 1.0), None)
+    found = await services.source.increases(
+        "loadgen_requests_total", window, by=("outcome",), match={}
+    )
+    return {
+        dict(key).get("outcome", ""): float(sum(v for v in row.tolist() if v == v))
+        for key, row in zip(found.labels, found.values, strict=True)
+    }

@@ -1,0 +1,63 @@
+"""Runs of the load generator, as its gauges tell of them."""
+
+import json
+import sqlite3
+from dataclasses import dataclass, field
+from typing import Final
+
+from dashboard.model import ScrapeResult
+
+__all__ = ["RunBook"]
+
+_START: Final = "loadgen_run_start_timestamp_seconds"
+_END: Final = "loadgen_run_end_timestamp_seconds"
+_INFO: Final = "loadgen_run_info"
+
+
+@dataclass(slots=True)
+class RunBook:
+    """Notes runs in the store. What is known is written again only when it changes."""
+
+    _noted: dict[str, tuple[float, float | None, str]] = field(default_factory=dict)
+
+    def note(self, connection: sqlite3.Connection, result: ScrapeResult, second: int) -> None:
+        """Write the runs that a scrape at ``second`` tells of."""
+        starts, ends = _by_run(result, _START), _by_run(result, _END)
+        if not starts:
+            return
+        infos = _infos(result)
+        for run, start in starts.items():
+            if not start > 0:
+                continue
+            end = ends.get(run, 0.0) or None
+            told = (start, end, json.dumps(infos.get(run, {}), sort_keys=True))
+            if self._noted.get(run) != told:
+                connection.execute(
+                    "INSERT OR REPLACE INTO run VALUES (?, ?, ?, ?, ?)", (run, *told, second)
+                )
+                self._noted[run] = told
+
+
+def _by_run(result: ScrapeResult, name: str) -> dict[str, float]:
+    found: dict[str, float] = {}
+    for increment in result.increments:
+        if increment.family.name == name and increment.values is not None:
+            for labels, value in zip(
+                increment.family.labels, increment.values.tolist(), strict=True
+            ):
+                run = dict(labels).get("run")
+                if run is not None:
+                    found[run] = value
+    return found
+
+
+def _infos(result: ScrapeResult) -> dict[str, dict[str, str]]:
+    found: dict[str, dict[str, str]] = {}
+    for increment in result.increments:
+        if increment.family.name == _INFO:
+            for labels in increment.family.labels:
+                told = dict(labels)
+                run = told.pop("run", None)
+                if run is not None:
+                    found[run] = told
+    return found

@@ -1,0 +1,95 @@
+"""Runs the application: binds the port, says where it is, stops promptly."""
+
+import asyncio
+import errno
+import logging
+import socket
+from types import FrameType
+
+import uvicorn
+
+from dashboard.app import create_app
+from dashboard.collector import Collector
+from dashboard.config import Config
+from dashboard.embedded import EmbeddedSource
+from dashboard.errors import ConfigError
+from dashboard.own_metrics import OwnMetrics
+from dashboard.store import Store
+
+__all__ = ["serve"]
+
+_STOP_WITHIN_S = 3
+
+
+def serve(config: Config) -> None:
+    """Serve until SIGTERM or SIGINT.
+
+    Raises:
+        ConfigError: the port is taken or cannot be had.
+        StoreError: the store cannot be used.
+    """
+    listener = _listen(config)
+    with listener:
+        store = Store(config.store)
+        try:
+            source = EmbeddedSource(config.store)
+            try:
+                _run(config, store, source, listener)
+            finally:
+                source.close()
+        finally:
+            store.close()
+
+
+class _Server(uvicorn.Server):
+    """uvicorn, which on a signal waits for open answers: ends the live streams first."""
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        app = self.config.app
+        app.state.services.hub.close()  # type: ignore[union-attr]  # FastAPI, typed as any app
+        super().handle_exit(sig, frame)
+
+
+def _run(config: Config, store: Store, source: EmbeddedSource, listener: socket.socket) -> None:
+    metrics = OwnMetrics()
+    collector = Collector(config, store, metrics=metrics)
+    app = create_app(config, source, collector, metrics=metrics)
+    settings = uvicorn.Config(
+        app,
+        loop="auto",
+        http="httptools",
+        ws="none",
+        access_log=False,
+        log_level="warning",
+        server_header=False,
+        timeout_graceful_shutdown=_STOP_WITHIN_S,
+        lifespan="on",
+    )
+    logging.basicConfig(level=logging.WARNING, format="dashboard: %(message)s")
+    logging.getLogger("httpx").setLevel(logging.WARNING)
+    host, port = listener.getsockname()[:2]
+    shown = f"[{host}]" if ":" in host else host
+    print(f"Dashboard: http://{shown}:{port}/", flush=True)
+    asyncio.run(_Server(settings).serve(sockets=[listener]))
+
+
+def _listen(config: Config) -> socket.socket:
+    family = socket.AF_INET6 if ":" in config.host else socket.AF_INET
+    host = "127.0.0.1" if config.host == "localhost" else config.host
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((host, config.port))
+        listener.listen(256)
+    except OSError as error:
+        listener.close()
+        if error.errno == errno.EADDRINUSE:
+            raise ConfigError(
+                f"port {config.port} is in use; stop what listens there, "
+                "or choose another with --port"
+            ) from error
+        raise ConfigError(
+            f"cannot listen on {config.host} port {config.port}: {error.strerror}; "
+            "see --host and --port"
+        ) from error
+    return listener

@@ -1,0 +1,283 @@
+"""The dashboard's own store: SQLite, one thread that writes, increments instead of raw counters.
+
+A row holds one metric family of one target for one second, or for ten seconds or a minute rolled
+up from it; its key is the family's number and the time, so that a line of a chart is one range of
+keys. :mod:`dashboard.rows` says how a row's bytes are laid out. What a target's counters stood at
+is written in the same transaction as the increments it led to, so whatever moment the process dies
+at, nothing is counted twice and nothing stored is lost.
+
+Write-ahead logging with ``synchronous=NORMAL``: a killed process loses nothing that was committed;
+a machine that loses power may lose the last second or so, but never becomes inconsistent.
+"""
+
+import asyncio
+import fcntl
+import json
+import queue
+import sqlite3
+import threading
+import time
+import zlib
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import Future
+from pathlib import Path
+from typing import BinaryIO, Final, TypeVar
+
+import numpy as np
+
+from dashboard.errors import StoreError
+from dashboard.increments import Memory
+from dashboard.ingest import Catalogue
+from dashboard.model import Event, ScrapeResult
+from dashboard.rollup import LEVELS, roll_up
+
+__all__ = ["SCHEMA_VERSION", "Store"]
+
+SCHEMA_VERSION: Final = 1
+
+_APPLICATION_ID: Final = 0x666C6761  # "flga"
+
+_SCHEMA: Final = """
+CREATE TABLE meta (name TEXT PRIMARY KEY, value) WITHOUT ROWID;
+CREATE TABLE target (
+    id INTEGER PRIMARY KEY, key TEXT NOT NULL UNIQUE, job TEXT NOT NULL, url TEXT NOT NULL,
+    labels TEXT NOT NULL, first_second INTEGER NOT NULL, last_second INTEGER NOT NULL);
+CREATE TABLE memory (
+    target INTEGER PRIMARY KEY REFERENCES target ON DELETE CASCADE,
+    series BLOB NOT NULL, vals BLOB NOT NULL, gone TEXT NOT NULL, started_s REAL);
+CREATE TABLE family (
+    id INTEGER PRIMARY KEY, target INTEGER NOT NULL REFERENCES target ON DELETE CASCADE,
+    name TEXT NOT NULL, kind TEXT NOT NULL, bounds BLOB NOT NULL,
+    UNIQUE (target, name, kind, bounds));
+CREATE INDEX family_name ON family (name);
+CREATE TABLE series (
+    family INTEGER NOT NULL REFERENCES family ON DELETE CASCADE, position INTEGER NOT NULL,
+    labels TEXT NOT NULL, first_second INTEGER NOT NULL,
+    PRIMARY KEY (family, position)) WITHOUT ROWID;
+CREATE TABLE event (
+    id INTEGER PRIMARY KEY, at REAL NOT NULL, kind TEXT NOT NULL, text TEXT NOT NULL,
+    labels TEXT NOT NULL);
+CREATE INDEX event_at ON event (at);
+CREATE TABLE run (
+    run TEXT PRIMARY KEY, start REAL NOT NULL, end REAL, labels TEXT NOT NULL,
+    last_second INTEGER NOT NULL) WITHOUT ROWID;
+""" + "".join(
+    f"CREATE TABLE point_{level} (id INTEGER PRIMARY KEY, data BLOB NOT NULL, sums BLOB);\n"
+    for level in LEVELS
+)
+
+_T = TypeVar("_T")
+_Work = tuple[Callable[[sqlite3.Connection], object], "Future[object]"]
+
+
+class Store:
+    """The store at ``path``, opened for writing. Callers of any thread or task; one process.
+
+    Raises:
+        StoreError: the file is something else, damaged, of another version, or in use by
+            another dashboard.
+    """
+
+    def __init__(self, path: Path, *, clock: Callable[[], float] = time.time) -> None:
+        self.path = path
+        self._clock = clock
+        self._lock = _locked(path)
+        try:
+            self._connection = _open(path, clock())
+        except StoreError:
+            self._lock.close()
+            raise
+        self._catalogue = Catalogue(self._connection)
+        self._queue: queue.SimpleQueue[_Work | None] = queue.SimpleQueue()
+        self._closed = False
+        self._thread = threading.Thread(target=self._work, name="dashboard-store", daemon=True)
+        self._thread.start()
+
+    async def write(self, results: Sequence[ScrapeResult]) -> None:
+        """Store scrapes in one transaction; on return they outlive this process.
+
+        Raises:
+            StoreError: they could not be written; none of them is then.
+        """
+        await self._run(lambda connection: self._catalogue.add(connection, results))
+
+    async def add_events(self, events: Iterable[Event]) -> None:
+        """Store events in one transaction."""
+        rows = [(e.at, e.kind, e.text, json.dumps(dict(e.labels))) for e in events]
+        await self._run(
+            lambda connection: connection.executemany(
+                "INSERT INTO event (at, kind, text, labels) VALUES (?, ?, ?, ?)", rows
+            )
+        )
+
+    async def roll_up(self, until: int) -> None:
+        """Roll up all seconds before ``until`` (Unix seconds) that were not yet."""
+        await self._run(lambda connection: roll_up(connection, until))
+
+    async def forget(self, *, raw_before: int, all_before: int) -> None:
+        """Delete raw seconds before one time, and everything before the other."""
+
+        def work(connection: sqlite3.Connection) -> None:
+            self._catalogue.forget(connection, raw_before, all_before)
+            self._catalogue = Catalogue(connection)
+
+        await self._run(work)
+
+    def memories(self) -> dict[str, Memory]:
+        """What every target's counters stood at when last written, by the targets' keys."""
+        return self._submit(_memories).result()
+
+    def watching_since(self) -> float:
+        """Since when (Unix seconds) this store has been watching without a longer break."""
+        value = self._submit(
+            lambda c: c.execute("SELECT value FROM meta WHERE name = 'watching_since'").fetchone()
+        ).result()
+        return float(value[0])
+
+    def close(self) -> None:
+        """Finish what was asked for and close the file. Harmless when closed."""
+        if self._closed:
+            return
+        self._closed = True
+        self._queue.put(None)
+        self._thread.join()
+        self._lock.close()
+
+    async def _run(self, work: Callable[[sqlite3.Connection], object]) -> None:
+        await asyncio.wrap_future(self._submit(work))
+
+    def _submit(self, work: "Callable[[sqlite3.Connection], _T]") -> "Future[_T]":
+        if self._closed:
+            raise StoreError(f"store {self.path} is closed")
+        future: Future[_T] = Future()
+        self._queue.put((work, future))  # type: ignore[arg-type]  # Future is invariant
+        return future
+
+    def _work(self) -> None:
+        connection = self._connection
+        while (item := self._queue.get()) is not None:
+            work, future = item
+            if not future.set_running_or_notify_cancel():
+                continue
+            try:
+                connection.execute("BEGIN IMMEDIATE")
+                answer = work(connection)
+                connection.execute("COMMIT")
+            except sqlite3.Error as error:
+                self._roll_back()
+                future.set_exception(StoreError(f"cannot write {self.path}: {error}"))
+            except Exception as error:  # the caller gets it; this thread serves the next one
+                self._roll_back()
+                future.set_exception(error)
+            else:
+                future.set_result(answer)
+        connection.close()
+
+    def _roll_back(self) -> None:
+        # What the catalogue learnt in the failed transaction is not in the file.
+        if self._connection.in_transaction:
+            self._connection.execute("ROLLBACK")
+        self._catalogue = Catalogue(self._connection)
+
+    def __repr__(self) -> str:
+        return f"Store({str(self.path)!r})"
+
+
+# After a longer break what a process started in between has counted is not what we watched.
+_BREAK_S: Final = 60.0
+
+
+def _locked(path: Path) -> BinaryIO:
+    """A lock that lasts as long as this process: two that wrote would count everything twice."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lock = open(f"{path}.lock", "wb")  # held open until the store is closed
+    except OSError as error:
+        raise StoreError(
+            f"cannot open store {path}: {error}; pass another file with --store"
+        ) from error
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        lock.close()
+        raise StoreError(
+            f"store {path} is in use by another dashboard; stop that one, "
+            "or pass another file with --store"
+        ) from error
+    return lock
+
+
+def _open(path: Path, now: float) -> sqlite3.Connection:
+    way_out = "it is left as it is: move it away, or pass another file with --store"
+    try:
+        connection = sqlite3.connect(
+            path, timeout=2.0, isolation_level=None, check_same_thread=False
+        )
+    except sqlite3.Error as error:
+        raise StoreError(
+            f"cannot open store {path}: {error}; pass another file with --store"
+        ) from error
+    try:
+        _prepare(connection, path, way_out)
+        _set_watching_since(connection, now)
+    except sqlite3.DatabaseError as error:
+        connection.close()
+        raise StoreError(f"store {path} cannot be used: {error}; {way_out}") from error
+    except StoreError:
+        connection.close()
+        raise
+    return connection
+
+
+def _prepare(connection: sqlite3.Connection, path: Path, way_out: str) -> None:
+    application, version, objects = (
+        connection.execute(statement).fetchone()[0]
+        for statement in (
+            "PRAGMA application_id",
+            "PRAGMA user_version",
+            "SELECT count(*) FROM sqlite_master",
+        )
+    )
+    if objects and application != _APPLICATION_ID:
+        raise StoreError(f"store {path} is a database of another program; {way_out}")
+    if version > SCHEMA_VERSION:
+        raise StoreError(
+            f"store {path} has version {version}, written by a newer dashboard; this one knows "
+            f"versions up to {SCHEMA_VERSION}: update it, or {way_out}"
+        )
+    connection.execute("PRAGMA journal_mode = WAL")
+    connection.execute("PRAGMA synchronous = NORMAL")
+    connection.execute("PRAGMA foreign_keys = ON")
+    connection.execute("PRAGMA cache_size = -16000")
+    if objects:
+        (state,) = connection.execute("PRAGMA quick_check(1)").fetchone()
+        if state != "ok":
+            raise StoreError(f"store {path} is damaged ({state}); {way_out}")
+        return
+    connection.execute("BEGIN EXCLUSIVE")
+    for statement in _SCHEMA.split(";"):
+        connection.execute(statement)
+    connection.execute(f"PRAGMA application_id = {_APPLICATION_ID}")
+    connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+    connection.execute("COMMIT")
+
+
+def _set_watching_since(connection: sqlite3.Connection, now: float) -> None:
+    (last,) = connection.execute("SELECT max(last_second) FROM target").fetchone()
+    if last is None or now - last > _BREAK_S:
+        connection.execute("INSERT OR REPLACE INTO meta VALUES ('watching_since', ?)", (now,))
+
+
+def _memories(connection: sqlite3.Connection) -> dict[str, Memory]:
+    rows = connection.execute(
+        "SELECT key, series, vals, gone, started_s FROM memory JOIN target ON target = target.id"
+    )
+    return {
+        key: Memory(
+            zlib.decompress(series).decode().split("\n") if series else [],
+            np.frombuffer(values, dtype="<f8").copy(),
+            json.loads(gone),
+            started,
+        )
+        for key, series, values, gone, started in rows
+    }

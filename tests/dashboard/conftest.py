@@ -1,0 +1,118 @@
+"""A metrics page that says what a test wants, served over real HTTP."""
+
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+
+from flash.buckets import LE, bucket_of
+
+Labels = tuple[tuple[str, str], ...]
+
+
+@dataclass
+class FakeMetrics:
+    """Counters, gauges and histograms of a pretended process, and their exposition."""
+
+    counters: dict[str, dict[Labels, float]] = field(default_factory=dict)
+    gauges: dict[str, dict[Labels, float]] = field(default_factory=dict)
+    histograms: dict[str, dict[Labels, list[int]]] = field(default_factory=dict)
+    sums: dict[str, dict[Labels, float]] = field(default_factory=dict)
+    lock: threading.RLock = field(default_factory=threading.RLock)
+
+    def count(self, name: str, amount: float = 1.0, **labels: str) -> None:
+        with self.lock:
+            series = self.counters.setdefault(name, {})
+            key = tuple(labels.items())
+            series[key] = series.get(key, 0.0) + amount
+
+    def gauge(self, name: str, value: float, **labels: str) -> None:
+        with self.lock:
+            self.gauges.setdefault(name, {})[tuple(labels.items())] = value
+
+    def observe(self, name: str, *values: float, **labels: str) -> None:
+        with self.lock:
+            key = tuple(labels.items())
+            counts = self.histograms.setdefault(name, {}).setdefault(key, [0] * len(LE))
+            sums = self.sums.setdefault(name, {})
+            for value in values:
+                counts[bucket_of(value)] += 1
+                sums[key] = sums.get(key, 0.0) + value
+
+    def restart(self) -> None:
+        """Forget everything, as a process does that dies and comes back."""
+        with self.lock:
+            for kept in (self.counters, self.gauges, self.histograms, self.sums):
+                kept.clear()
+
+    def exposition(self) -> bytes:
+        with self.lock:
+            return "".join(self._lines()).encode()
+
+    def _lines(self) -> Iterator[str]:
+        for kind, families in (("counter", self.counters), ("gauge", self.gauges)):
+            for name, series in families.items():
+                yield f"# HELP {name} Pretended.\n# TYPE {name} {kind}\n"
+                for labels, value in series.items():
+                    yield f"{name}{_braces(labels)} {value!r}\n"
+        for name, histograms in self.histograms.items():
+            yield f"# TYPE {name} histogram\n"
+            for labels, counts in histograms.items():
+                cumulative = 0
+                for le, count in zip(LE, counts, strict=True):
+                    cumulative += count
+                    yield f"{name}_bucket{_braces((*labels, ('le', le)))} {cumulative}\n"
+                yield f"{name}_sum{_braces(labels)} {self.sums[name].get(labels, 0.0)!r}\n"
+                yield f"{name}_count{_braces(labels)} {cumulative}\n"
+
+
+def _braces(labels: Labels) -> str:
+    return "{" + ",".join(f'{name}="{value}"' for name, value in labels) + "}" if labels else ""
+
+
+class FakeTarget:
+    """A server of one metrics page; ``answer`` may be replaced to misbehave."""
+
+    def __init__(self) -> None:
+        self.metrics = FakeMetrics()
+        self.answer = self.metrics.exposition
+        target = self
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def do_GET(self) -> None:
+                body = target.answer()
+                self.send_response(200)
+                self.send_header("Content-Type", "text/plain; version=0.0.4")
+                self.send_header("Content-Length", str(len(body)))
+                self.end_headers()
+                self.wfile.write(body)
+
+            def log_message(self, format: str, *args: object) -> None:
+                pass
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._server.daemon_threads = True
+        self.url = f"http://127.0.0.1:{self._server.server_address[1]}/metrics"
+        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,))
+        self._thread.start()
+
+    def close(self) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join()
+
+
+@pytest.fixture
+def fake_metrics() -> FakeMetrics:
+    return FakeMetrics()
+
+
+@pytest.fixture
+def fake_target() -> Iterator[FakeTarget]:
+    target = FakeTarget()
+    yield target
+    target.close()
