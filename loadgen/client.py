@@ -7,6 +7,9 @@ from dataclasses import replace
 from time import perf_counter
 from types import TracebackType
 from typing import Final, Self
+from weakref import WeakKeyDictionary
+
+from gevent import get_hub
 
 from loadgen.client_config import ClientConfig, Timeouts
 from loadgen.connection import Connection, TlsConnection, open_connection
@@ -14,7 +17,7 @@ from loadgen.cookie_store import CookieStore
 from loadgen.dialer import Dialer
 from loadgen.errors import ClientError, ConnectionLost, TooManyRedirects, UsageError
 from loadgen.origin import Origin, Params, request_target, split_url
-from loadgen.proxies import proxy_for
+from loadgen.proxies import Proxy, proxy_for
 from loadgen.redirects import SECRET_HEADERS, Redirect, redirect_of
 from loadgen.request_body import BodyData, encode_body
 from loadgen.request_head import (
@@ -24,12 +27,35 @@ from loadgen.request_head import (
     prepare_request,
 )
 from loadgen.response import Response, StreamedBody
+from loadgen.response_head import NO_HEADERS
 from loadgen.tls import tls_context
+from loadgen.whole_response import WholeResponseParser
 
 __all__ = ["HttpClient"]
 
 # Paths that differ each time must not fill the memory.
 _MOST_PREPARED: Final = 1024
+_MOST_OTHERS: Final = 8
+_DEFAULT_CONFIG: Final = ClientConfig()
+
+
+class _Common:
+    """What clients of one configuration, URL, proxy and hub have in common, immutable in effect."""
+
+    __slots__ = ("parser", "prepared")
+
+    def __init__(self) -> None:
+        self.parser = WholeResponseParser()
+        self.prepared: dict[tuple[str, str], PreparedRequest] = {}
+
+
+_COMMON: Final[WeakKeyDictionary[ClientConfig, dict[object, _Common]]] = WeakKeyDictionary()
+
+
+def _common(config: ClientConfig, base_url: str, proxy: Proxy | None) -> _Common:
+    # By hub, that is by thread: the parser must not be entered by two at once.
+    key = (id(get_hub()), base_url, proxy)
+    return _COMMON.setdefault(config, {}).setdefault(key, _Common())
 
 
 class HttpClient:
@@ -43,6 +69,25 @@ class HttpClient:
     Raises UsageError for a URL, proxy or ``verify`` that cannot be used.
     """
 
+    __slots__ = (
+        "__weakref__",
+        "_base_path",
+        "_defaults",
+        "_dialer",
+        "_idle",
+        "_on_connect",
+        "_others",
+        "_parser",
+        "_prepared",
+        "_target_prefix",
+        "_tls_session",
+        "config",
+        "connects",
+        "cookies",
+        "origin",
+        "resends",
+    )
+
     def __init__(
         self,
         base_url: str,
@@ -50,7 +95,7 @@ class HttpClient:
         config: ClientConfig | None = None,
         on_connect: Callable[[float], None] | None = None,
     ) -> None:
-        self.config = config = config or ClientConfig()
+        self.config = config = config or _DEFAULT_CONFIG
         self.origin, base_path = split_url(base_url)
         self.connects = 0
         self.resends = 0
@@ -68,7 +113,8 @@ class HttpClient:
             self._defaults = {**config.headers, "proxy-authorization": proxy.authorization}
         self._idle: Connection | None = None
         self._tls_session: ssl.SSLSession | None = None
-        self._prepared: dict[tuple[str, str], PreparedRequest] = {}
+        common = _common(config, base_url, proxy)
+        self._parser, self._prepared = common.parser, common.prepared
         self._others: dict[Origin, HttpClient] = {}
 
     def send(
@@ -119,11 +165,13 @@ class HttpClient:
                 method, path, headers=headers, params=params, data=data, json=json
             )
         response = self.send_prepared(request, stream=stream, timeout=timeout)
+        if response.status_code < 300:
+            return response
         if allow_redirects is None:
             allow_redirects = self.config.allow_redirects
-        if allow_redirects and 300 <= response.status_code < 400:
-            return self._follow(response, headers, data, json, stream, timeout)
-        return response
+        if not allow_redirects:
+            return response
+        return self._follow(response, headers, data, json, stream, timeout)
 
     def prepare(
         self,
@@ -197,6 +245,8 @@ class HttpClient:
         except ClientError as error:
             return self._after_failure(error, connection, request, wire)
         response = Response(request, connection, len(wire))
+        if connection.trailers is not NO_HEADERS:
+            response.rare.trailers = connection.trailers
         self._give_back(connection)
         return response
 
@@ -290,9 +340,9 @@ class HttpClient:
             error.connect_s, error.resent = connect_s, resent
             raise
         response = Response(request, connection, connection.bytes_sent)
-        response.connect_s = connect_s
-        response.from_reused_connection = kept is not None
-        response.resent = resent
+        rare = response.rare
+        rare.connect_s, rare.reused, rare.resent = connect_s, kept is not None, resent
+        rare.trailers = connection.trailers
         if self.cookies is not None:
             self.cookies.keep(request.url, response.headers)
         if stream:
@@ -311,6 +361,7 @@ class HttpClient:
             raise
         connection = open_connection(
             channel,
+            parser=self._parser,
             max_head_bytes=self.config.max_head_bytes,
             stream_buffer_bytes=self.config.stream_buffer_bytes,
         )
@@ -382,7 +433,7 @@ class HttpClient:
                 allow_redirects=False,
                 timeout=timeout,
             )
-        response.history = tuple(history)
+        response.rare.history = tuple(history)
         return response
 
     def _origin_of(self, path: str) -> Origin:
@@ -409,9 +460,6 @@ class HttpClient:
                 self._others.pop(next(iter(self._others))).close()
             self._others[origin] = other
         return other
-
-
-_MOST_OTHERS: Final = 8
 
 
 def _redirect(response: Response) -> Redirect | None:

@@ -13,7 +13,7 @@ from _socket import (  # the C module alone: nobody patches it
     gaierror,
 )
 from _socket import getaddrinfo as numeric_getaddrinfo
-from _socket import socket as RawSocket
+from _socket import socket as CSocket
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -37,6 +37,15 @@ __all__ = ["Channel", "Dialer"]
 
 _IN_PROGRESS: Final = {errno.EINPROGRESS, errno.EWOULDBLOCK, errno.EINTR}
 _MOST_TUNNEL_HEAD_BYTES: Final = 64 * 1024
+
+
+class RawSocket(CSocket):
+    """The C socket alone, without the layers of Python that ``socket`` and gevent put on it.
+
+    It can be weakly referenced, as TLS over it needs.
+    """
+
+    __slots__ = ("__weakref__",)
 
 
 @dataclass(frozen=True, slots=True)

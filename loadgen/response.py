@@ -59,6 +59,35 @@ class StreamedBody:
         self.close()
 
 
+class _Rare:
+    """What is set on few responses."""
+
+    __slots__ = (
+        "connect_s",
+        "consumed",
+        "content",
+        "encoding",
+        "event_times",
+        "history",
+        "resent",
+        "reused",
+        "stream",
+        "trailers",
+    )
+
+    def __init__(self) -> None:
+        self.connect_s: float | None = None
+        self.reused = True
+        self.resent = False
+        self.history: tuple[Response, ...] = ()
+        self.trailers = NO_HEADERS
+        self.stream: StreamedBody | None = None
+        self.consumed = False
+        self.content: bytes | None = None
+        self.encoding: str | None = None
+        self.event_times: list[float] = []
+
+
 class Response:
     """One response; also a context manager that closes it, which matters for streamed ones.
 
@@ -72,14 +101,19 @@ class Response:
     yielded of a streamed body so far, in seconds after ``started``.
     """
 
-    connect_s: float | None = None
-    from_reused_connection = True
-    resent = False
-    history: tuple["Response", ...] = ()
-    _stream: StreamedBody | None = None
-    _content: bytes | None = None
-    _encoding: str | None = None
-    _consumed = False
+    __slots__ = (
+        "_first_at",
+        "_last_at",
+        "_offset",
+        "_rare",
+        "_raw",
+        "bytes_received",
+        "bytes_sent",
+        "head",
+        "request",
+        "started",
+        "status_code",
+    )
 
     def __init__(self, request: PreparedRequest, connection: Connection, bytes_sent: int) -> None:
         head = connection.head
@@ -92,13 +126,20 @@ class Response:
         self.bytes_received = connection.bytes_received
         self._raw = connection.raw
         self._offset = connection.offset
-        self.trailers = connection.trailers
         self._first_at = connection.first_at
         self._last_at: float | None = connection.last_at
+        self._rare: _Rare | None = None
+
+    @property
+    def rare(self) -> "_Rare":
+        """What most responses are without; made on the first use."""
+        if self._rare is None:
+            self._rare = _Rare()
+        return self._rare
 
     def stream_from(self, body: StreamedBody) -> None:
         """The body is still coming, from ``body``."""
-        self._stream = body
+        self.rare.stream = body
         self._last_at = None
         self.bytes_received = 0
 
@@ -129,12 +170,32 @@ class Response:
         """The first value of one header: far cheaper than ``headers`` for a look at one or two."""
         return self.head.header(name)
 
+    @property
+    def trailers(self) -> Headers:
+        return NO_HEADERS if self._rare is None else self._rare.trailers
+
+    @property
+    def from_reused_connection(self) -> bool:
+        return self._rare is None or self._rare.reused
+
+    @property
+    def resent(self) -> bool:
+        return self._rare is not None and self._rare.resent
+
+    @property
+    def history(self) -> "tuple[Response, ...]":
+        return () if self._rare is None else self._rare.history
+
     def raise_for_status(self) -> None:
         """Raise HttpStatusError for a status of 400 or above."""
         if not self.ok:
             raise HttpStatusError(f"{self.status_code} {self.reason} for {self.method} {self.url}")
 
     # When.
+
+    @property
+    def connect_s(self) -> float | None:
+        return None if self._rare is None else self._rare.connect_s
 
     @property
     def ttfb_s(self) -> float:
@@ -153,11 +214,7 @@ class Response:
 
     @property
     def event_times(self) -> list[float]:
-        if self._event_times is None:
-            self._event_times = []
-        return self._event_times
-
-    _event_times: list[float] | None = None
+        return [] if self._rare is None else self._rare.event_times
 
     # The body.
 
@@ -167,27 +224,28 @@ class Response:
 
         Raises ClientError when reading or decoding fails.
         """
-        if self._content is None:
-            coding = self.header("content-encoding") or ""
-            if self._stream is None:
+        rare = self.rare
+        if rare.content is None:
+            if rare.stream is None:
                 with self._failing():
-                    self._content = decode_content(self._raw[self._offset :], coding)
+                    coding = self.header("content-encoding") or ""
+                    rare.content = decode_content(self._raw[self._offset :], coding)
             else:
-                self._content = b"".join(piece for piece, _ in self._pieces([]))
-        return self._content
+                rare.content = b"".join(piece for piece, _ in self._pieces([]))
+        return rare.content
 
     @property
     def encoding(self) -> str:
         """The charset of ``content-type``, else UTF-8; may be set."""
-        if self._encoding is None:
+        if self.rare.encoding is None:
             message = Message()
             message["content-type"] = self.header("content-type") or ""
-            self._encoding = message.get_content_charset() or "utf-8"
-        return self._encoding
+            self.rare.encoding = message.get_content_charset() or "utf-8"
+        return self.rare.encoding
 
     @encoding.setter
     def encoding(self, name: str) -> None:
-        self._encoding = name
+        self.rare.encoding = name
 
     @property
     def text(self) -> str:
@@ -203,7 +261,7 @@ class Response:
 
     def iter_content(self, chunk_size: int | None = None) -> Iterator[bytes]:
         """The body without its content coding, as it comes, or in pieces of ``chunk_size``."""
-        pieces = (piece for piece, _ in self._pieces(self.event_times))
+        pieces = (piece for piece, _ in self._pieces(self.rare.event_times))
         if chunk_size is None:
             yield from pieces
             return
@@ -231,13 +289,13 @@ class Response:
     def iter_events(self) -> Iterator[ServerSentEvent]:
         """The body as server-sent events, each with the time its last byte came."""
         for event in parse_events(self._pieces([])):
-            self.event_times.append(event.received - self.started)
+            self.rare.event_times.append(event.received - self.started)
             yield event
 
     def close(self) -> None:
         """Done with it; what a streamed body has left is given up."""
-        if self._stream is not None:
-            self._stream.close()
+        if self._rare is not None and self._rare.stream is not None:
+            self._rare.stream.close()
 
     def __enter__(self) -> Self:
         return self
@@ -252,22 +310,24 @@ class Response:
 
     def _pieces(self, times: list[float]) -> Iterator[tuple[bytes, float]]:
         """Decoded pieces with their arrivals, which go to ``times``; the body is then used up."""
-        if self._stream is None:
+        rare = self.rare
+        stream = rare.stream
+        if stream is None:
             yield self.content, self._first_at if self._last_at is None else self._last_at
             return
-        if self._consumed:
+        if rare.consumed:
             raise UsageError("the streamed body was already read; keep what was read, or content")
-        self._consumed = True
+        rare.consumed = True
         with self._failing():
             decoder = ContentDecoder(self.header("content-encoding") or "")
-            while (item := self._stream.next_piece()) is not None:
+            while (item := stream.next_piece()) is not None:
                 piece, at = item
                 if decoded := decoder.feed(piece):
                     times.append(at - self.started)
                     yield decoded, at
-            self._last_at = self._stream.last_at
-            self.bytes_received = self._stream.bytes_received
-            self.trailers = self._stream.trailers
+            self._last_at = stream.last_at
+            self.bytes_received = stream.bytes_received
+            rare.trailers = stream.trailers
             decoder.finish()
 
     @contextmanager

@@ -6,7 +6,7 @@ from typing import Final
 import httptools
 
 from loadgen.errors import ConnectionLost, HeadTooLarge, MalformedResponse
-from loadgen.response_head import Head, Headers, parse_head
+from loadgen.response_head import NO_HEADERS, Head, Headers, parse_head
 
 __all__ = ["ResponseReader"]
 
@@ -63,8 +63,7 @@ class ResponseReader:
     """
 
     def __init__(self, max_head_bytes: int) -> None:
-        self._max_head_bytes = max_head_bytes
-        self._known: Head | None = None
+        self.max_head_bytes = max_head_bytes
         self.start(is_head=False)
 
     def start(self, *, is_head: bool) -> None:
@@ -99,7 +98,9 @@ class ResponseReader:
     @property
     def trailers(self) -> Headers:
         """The trailers of a chunked body; empty before its end."""
-        return Headers([] if self._chunks is None else self._chunks.trailers)
+        if self._chunks is None or not self._chunks.trailers:
+            return NO_HEADERS
+        return Headers(self._chunks.trailers)
 
     def take(self) -> list[bytes]:
         """What came of the body since the last call."""
@@ -140,16 +141,12 @@ class ResponseReader:
 
     def _feed_head(self, data: bytes) -> None:
         while True:
-            known = self._known
-            if known is not None and data.startswith(known.raw):
-                head = known
-            else:
-                end = data.find(b"\r\n\r\n") + 4
-                if end < 4 or end > self._max_head_bytes:
-                    self._keep_partial(data)
-                    return
-                head = self._known = parse_head(data[:end])
-            data = data[len(head.raw) :]
+            end = data.find(b"\r\n\r\n") + 4
+            if end < 4 or end > self.max_head_bytes:
+                self._keep_partial(data)
+                return
+            head = parse_head(data[:end])
+            data = data[end:]
             self._buffer = b""
             if head.status >= 200 or head.status == 101:
                 break
@@ -164,8 +161,8 @@ class ResponseReader:
             self.feed(data)
 
     def _keep_partial(self, data: bytes) -> None:
-        if len(data) > self._max_head_bytes:
-            raise HeadTooLarge(f"the response head is longer than {self._max_head_bytes} bytes")
+        if len(data) > self.max_head_bytes:
+            raise HeadTooLarge(f"the response head is longer than {self.max_head_bytes} bytes")
         # Refuse early what would otherwise be waited for until a time-out.
         if not (data.startswith(_START) or _START.startswith(data)):
             raise MalformedResponse(f"expected an HTTP/1.1 response, got {data[:40]!r}")
@@ -202,8 +199,8 @@ class ResponseReader:
             self.pieces.extend(chunks.pieces)
             chunks.pieces.clear()
             self._quiet_bytes = 0
-        elif (quiet := self._quiet_bytes + len(data)) > self._max_head_bytes:
-            raise HeadTooLarge(f"trailers are longer than {self._max_head_bytes} bytes")
+        elif (quiet := self._quiet_bytes + len(data)) > self.max_head_bytes:
+            raise HeadTooLarge(f"trailers are longer than {self.max_head_bytes} bytes")
         else:
             self._quiet_bytes = quiet
         self.complete, self.excess = chunks.complete, chunks.excess

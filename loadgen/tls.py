@@ -1,7 +1,7 @@
 """TLS for the HTTP client: verified contexts, shared, and handshakes on non-blocking sockets."""
 
 import ssl
-from _socket import socket as RawSocket  # the C socket alone: nobody patches its methods
+from _socket import socket as CSocket  # the C type itself: nobody patches its methods
 from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
@@ -50,7 +50,7 @@ def _trusting(path: str) -> ssl.SSLContext:
 
 
 def handshake(
-    sock: RawSocket, context: ssl.SSLContext, host: str, session: ssl.SSLSession | None
+    sock: CSocket, context: ssl.SSLContext, host: str, session: ssl.SSLSession | None
 ) -> TlsStream:
     """TLS over the connected, non-blocking ``sock``; resumes ``session`` where the peer agrees.
 
