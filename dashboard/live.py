@@ -11,13 +11,15 @@ import asyncio
 import json
 import logging
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
+from math import isfinite
 from typing import Final, Protocol
 
-from dashboard.answers import PanelData
+import numpy as np
+
 from dashboard.errors import DashboardError
-from dashboard.lines import panel_lines
+from dashboard.lines import Line, panel_lines
 from dashboard.own_metrics import OwnMetrics
 from dashboard.panels import PANELS
 from dashboard.source import Match, Source
@@ -153,7 +155,7 @@ class LiveHub:
         data = {}
         for id_ in panels:
             lines = await panel_lines(PANELS[id_], self._source, window, match)
-            data[id_] = PanelData.of(lines, window).model_dump()["lines"]
+            data[id_] = _compact(lines)
         body = {"start": window.start, "end": window.end, "step": window.step, "panels": data}
         return sse_message("points", json.dumps(body, separators=(",", ":")), id_=window.end)
 
@@ -192,6 +194,24 @@ async def _first(
     if tasks[0] in done:
         return tasks[0].result()
     return None if tasks[1] in done else b": still here\n\n"
+
+
+def _compact(lines: Sequence[Line]) -> dict[str, object]:
+    """A panel's lines without repeating what they share; lines without a number are left out.
+
+    ``names`` are label names; each line is its label values (empty where it has no such label)
+    and its values, ``null`` for no data, one per step of the message.
+    """
+    names = sorted({name for line in lines for name in line.labels})
+    told = [
+        [
+            [line.labels.get(name, "") for name in names],
+            [value if isfinite(value) else None for value in line.values.tolist()],
+        ]
+        for line in lines
+        if np.isfinite(line.values).any()
+    ]
+    return {"names": names, "lines": told}
 
 
 def sse_message(event: str, data: str, *, id_: int | None = None) -> bytes:

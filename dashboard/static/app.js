@@ -1,0 +1,210 @@
+// Puts the page together: state in, numbers from the interface, charts out.
+
+import { get, Live } from "./api.js";
+import { Board } from "./board.js";
+import { Controls } from "./controls.js";
+import { Frame } from "./frame.js";
+import { onThemeChange } from "./look.js";
+import { State } from "./state.js";
+import { drawTargets } from "./targets.js";
+import { drawVerdict } from "./verdict.js";
+
+const settings = JSON.parse(document.body.dataset.settings);
+const state = new State(location.search);
+const controls = new Controls(state, settings);
+const board = new Board({
+  locustUrl: settings.locust_url,
+  onZoom: (from, to) => state.change({ from: Math.floor(from), to: Math.ceil(to), run: "" }),
+  onReset: () => controls.follow(),
+});
+
+let frame = null;
+let live = null;
+let loading = null;
+let events = [];
+let summary = null;
+let targetsDown = [];
+let viewKey = "";
+
+/** What has to be loaded anew when it changes; hiding percentiles only draws anew. */
+function keyOf() {
+  const { range, from, to, paused, hidden } = state;
+  return JSON.stringify([range, from, to, paused, [...hidden.region].sort(), [...hidden.routing].sort()]);
+}
+
+function filters() {
+  const left = (kind) => (state.hidden[kind].size ? controls.known[kind].filter((value) => !state.hidden[kind].has(value)) : []);
+  return { region: left("region"), routing: left("routing") };
+}
+
+async function load() {
+  loading?.abort();
+  live?.close();
+  live = null;
+  const mine = new AbortController();
+  loading = mine;
+  board.loading(true);
+  try {
+    await controls.refresh();
+    const { start, end } = bounds();
+    const asked = { start, end, ...filters() };
+    // The first panel tells the step; the others follow it.
+    const [firstId, ...otherIds] = board.panelIds;
+    const first = await get(`/api/panels/${firstId}/data`, asked, mine.signal);
+    const made = new Frame(first.start, first.step, (first.end - first.start) / first.step);
+    made.load(firstId, first);
+    const exact = { ...asked, start: first.start, end: first.end, step: first.step };
+    const rest = otherIds.map(async (id) => {
+      made.load(id, await get(`/api/panels/${id}/data`, exact, mine.signal));
+      if (frame === made) drawBoard([id]);
+    });
+    frame = made;
+    events = await loadEvents(mine.signal);
+    drawBoard([firstId]);
+    await Promise.all(rest);
+    await refreshSummary();
+    say(null);
+    if (state.following) follow();
+    drawLiveState(true);
+  } catch (error) {
+    if (error.name === "AbortError") return;
+    say(`${error.message} Trying again.`);
+    setTimeout(() => { if (loading === mine) load(); }, 2000);
+  } finally {
+    if (loading === mine) board.loading(false);
+  }
+}
+
+function bounds() {
+  if (state.from !== null) return { start: state.from, end: state.to };
+  const now = Math.floor(Date.now() / 1000);
+  return { start: now - state.range, end: now };
+}
+
+async function loadEvents(signal = undefined) {
+  const end = frame.end + frame.step;
+  const found = await get("/api/events", { start: frame.start, end }, signal);
+  for (const run of controls.runs) {
+    found.push({ at: run.start, kind: "run_start", text: `Run ${run.run} began`, labels: {} });
+    if (run.end !== null) found.push({ at: run.end, kind: "run_end", text: `Run ${run.run} ended`, labels: {} });
+  }
+  return found;
+}
+
+function follow() {
+  live = new Live(
+    { step: frame.step, panels: board.panelIds, ...filters(), since: frame.end },
+    {
+      points: (message) => {
+        frame.add(message);
+        drawBoard();
+      },
+      status: (status) => {
+        targetsDown = drawTargets(status).down;
+      },
+      skipped: () => load(),
+      state: (connected) => drawLiveState(connected),
+    },
+  );
+}
+
+function drawBoard(only = null) {
+  const shown = events.filter((event) => event.at >= frame.start && event.at < frame.end);
+  board.draw(frame, {
+    regions: controls.known.region,
+    hidden: state.hidden,
+    spans: coldSpans(),
+    events: shown.slice(-60),
+    reason: targetsDown.length ? targetsDown[0].error : null,
+  }, only);
+  controls.drawWindow(frame);
+  if (summary) drawVerdict(summary, frame, controls.known.region);
+}
+
+/** Times in which somebody met a 503, as [from, to). */
+function coldSpans() {
+  const cold = new Array(frame.steps).fill(false);
+  for (const { values } of frame.lines("responses_503")) {
+    values.forEach((value, at) => { if (value > 0) cold[at] = true; });
+  }
+  const spans = [];
+  cold.forEach((is, at) => {
+    if (!is) return;
+    const from = frame.start + at * frame.step;
+    const last = spans[spans.length - 1];
+    if (last && last[1] === from) last[1] += frame.step;
+    else spans.push([from, from + frame.step]);
+  });
+  return spans.slice(-100);
+}
+
+async function refreshSummary() {
+  if (!frame) return;
+  summary = await get("/api/summary", { start: frame.start, end: frame.end, ...filters() });
+  drawVerdict(summary, frame, controls.known.region);
+}
+
+function say(text) {
+  const box = document.getElementById("trouble");
+  box.hidden = text === null;
+  box.textContent = text ?? "";
+}
+
+function drawLiveState(connected) {
+  const box = document.getElementById("live");
+  const [name, text] = state.from !== null ? ["paused", "Fixed window"]
+    : state.paused ? ["paused", "Paused"]
+      : connected ? ["on", "Live"] : ["off", "Reconnecting"];
+  box.className = `live ${name}`;
+  const words = box.querySelector("span");
+  if (words.textContent !== text) words.textContent = text;
+}
+
+/** What the live stream does not carry is asked for now and then. */
+async function refreshOften() {
+  for (;;) {
+    await new Promise((resolve) => { setTimeout(resolve, 2000); });
+    if (document.hidden || !frame) continue;
+    try {
+      const regions = controls.known.region.join();
+      await controls.refresh();
+      if (state.following) {
+        await refreshSummary();
+        events = await loadEvents();
+      } else {
+        drawTargets({ targets: await get("/api/targets"), platform_error: null });
+      }
+      if (regions !== controls.known.region.join()) drawBoard();
+    } catch {
+      // The live stream tells that the dashboard is away, and what is shown stays.
+    }
+  }
+}
+
+state.addEventListener("change", () => {
+  const key = keyOf();
+  if (key !== viewKey) {
+    viewKey = key;
+    load();
+  } else if (frame) drawBoard();
+});
+onThemeChange(() => {
+  controls.draw();
+  if (frame) drawBoard();
+});
+
+viewKey = keyOf();
+controls.draw();
+async function begin() {
+  try {
+    board.build(await get("/api/panels"));
+    drawTargets({ targets: await get("/api/targets"), platform_error: null });
+  } catch (error) {
+    say(`${error.message} Trying again.`);
+    setTimeout(begin, 2000);
+    return;
+  }
+  await load();
+  refreshOften();
+}
+begin();

@@ -1,0 +1,196 @@
+// The charts on the page: draws those in sight, links their time axes and their cursor.
+
+import { duration, fromPlotTime, rate, span, time } from "./format.js";
+import { figure, LAYOUT } from "./figures.js";
+import { swatch } from "./look.js";
+import { element } from "./verdict.js";
+
+const CONFIG = { displayModeBar: false, responsive: false, doubleClick: false, showTips: false };
+
+const plotlyReady = window.Plotly
+  ? Promise.resolve()
+  : new Promise((resolve, reject) => {
+    const script = document.getElementById("plotly");
+    script.addEventListener("load", resolve);
+    script.addEventListener("error", () => reject(new Error("The chart library could not be loaded.")));
+  });
+
+export class Board {
+  constructor({ onZoom, onReset, locustUrl }) {
+    this.onZoom = onZoom;
+    this.onReset = onReset;
+    this.locustUrl = locustUrl;
+    this.cards = new Map();
+    this.view = null;
+    this.frame = null;
+    this.dirty = new Set();
+    this.drawing = false;
+    this.touch = window.matchMedia("(pointer: coarse)").matches;
+    this.sight = new IntersectionObserver((entries) => this.#seen(entries), { rootMargin: "200px" });
+    this.sizes = new ResizeObserver((entries) => this.#resized(entries));
+  }
+
+  build(panels) {
+    const byId = new Map(panels.map((panel) => [panel.id, panel]));
+    const made = LAYOUT.filter(({ id }) => byId.has(id)).map((layout) => this.#card(layout, byId.get(layout.id)));
+    document.getElementById("charts").replaceChildren(...made);
+  }
+
+  get panelIds() {
+    return [...this.cards.keys()];
+  }
+
+  /** Draw a frame; charts out of sight are drawn when they come into it. */
+  draw(frame, view, only = null) {
+    this.frame = frame;
+    this.view = view;
+    for (const id of only ?? this.cards.keys()) this.dirty.add(id);
+    this.#drawSoon();
+  }
+
+  loading(is) {
+    document.getElementById("charts").classList.toggle("loading", is);
+  }
+
+  #card(layout, panel) {
+    const card = element("section", layout.wide ? "card wide" : "card");
+    card.dataset.panel = panel.id;
+    card.setAttribute("aria-labelledby", `title-${panel.id}`);
+    const head = element("div", "card-head");
+    const title = element("h2", "", panel.title);
+    title.id = `title-${panel.id}`;
+    const legend = element("div", "legend");
+    head.append(title, element("p", "", panel.meaning), legend);
+    const plot = element("div", "plot");
+    plot.style.minHeight = `${layout.height}px`;
+    const canvas = element("div", "canvas");
+    canvas.setAttribute("role", "img");
+    const cursor = element("div", "cursor");
+    const empty = element("div", "empty");
+    empty.hidden = true;
+    plot.append(canvas, cursor, empty);
+    const foot = element("footer", "", panel.metric);
+    card.append(head, plot, foot);
+    this.cards.set(panel.id, { layout, panel, card, plot, canvas, cursor, empty, foot, legend, inSight: false, width: 0 });
+    this.sight.observe(card);
+    this.sizes.observe(plot);
+    return card;
+  }
+
+  #seen(entries) {
+    for (const entry of entries) {
+      const card = this.cards.get(entry.target.dataset.panel);
+      card.inSight = entry.isIntersecting;
+    }
+    this.#drawSoon();
+  }
+
+  #resized(entries) {
+    for (const entry of entries) {
+      const id = entry.target.parentElement.dataset.panel;
+      const card = this.cards.get(id);
+      const width = Math.floor(entry.contentRect.width);
+      if (width && width !== card.width) {
+        card.width = width;
+        this.dirty.add(id);
+      }
+    }
+    this.#drawSoon();
+  }
+
+  /** One chart per animation frame, so that a live update never holds the page up. */
+  async #drawSoon() {
+    if (this.drawing || !this.frame) return;
+    this.drawing = true;
+    try {
+      await plotlyReady;
+      for (;;) {
+        const next = [...this.dirty].find((id) => this.cards.get(id).inSight && this.cards.get(id).width);
+        if (next === undefined) return;
+        this.dirty.delete(next);
+        this.#drawCard(this.cards.get(next));
+        await nextFrame();
+      }
+    } finally {
+      this.drawing = false;
+    }
+  }
+
+  #drawCard(card) {
+    const view = { ...this.view, width: card.width, touch: this.touch, frame: this.frame };
+    const { traces, layout, legend, empty } = figure(card.layout, this.frame, view);
+    card.plot.style.minHeight = `${layout.height}px`;
+    window.Plotly.react(card.canvas, traces, { ...layout, width: card.width }, CONFIG);
+    if (!card.linked) this.#link(card);
+    card.legend.replaceChildren(...legend.map(({ name, colour }) => {
+      const item = element("span");
+      item.append(swatch({ colour, width: 5 }), name);
+      return item;
+    }));
+    card.foot.textContent = `${card.panel.metric} · a point per ${span(this.frame.step)}`;
+    card.canvas.setAttribute("aria-label", this.#words(card));
+    this.#drawEmpty(card, empty);
+  }
+
+  #link(card) {
+    card.linked = true;
+    card.canvas.on("plotly_relayout", (change) => {
+      const name = Object.keys(change).find((key) => /^xaxis\d*\.range\[0\]$/.test(key));
+      if (!name) return;
+      const axis = name.split(".")[0];
+      const from = fromPlotTime(change[`${axis}.range[0]`]);
+      const to = fromPlotTime(change[`${axis}.range[1]`]);
+      if (to - from >= 2) this.onZoom(from, to);
+    });
+    card.canvas.on("plotly_doubleclick", () => this.onReset());
+    card.canvas.on("plotly_hover", (event) => this.#cursor(event.points[0]?.x ?? event.xvals?.[0]));
+    card.canvas.on("plotly_unhover", () => this.#cursor(null));
+  }
+
+  /** The time under the pointer, on every chart at once. */
+  #cursor(x) {
+    for (const { canvas, cursor, inSight, plot } of this.cards.values()) {
+      const axis = canvas._fullLayout?.xaxis;
+      if (x === null || x === undefined || !axis || !inSight) {
+        cursor.style.display = "none";
+        continue;
+      }
+      const at = axis._offset + axis.d2p(x);
+      cursor.style.display = at >= axis._offset && at <= axis._offset + axis._length ? "block" : "none";
+      cursor.style.transform = `translateX(${Math.round(at)}px)`;
+      cursor.style.height = `${plot.clientHeight}px`;
+    }
+  }
+
+  #words(card) {
+    const unit = card.panel.unit;
+    const lines = this.frame.lines(card.panel.id)
+      .map(({ labels, values }) => [Object.values(labels).join(" "), values.findLast((value) => value !== null)])
+      .filter(([, value]) => value !== undefined)
+      .slice(0, 12)
+      .map(([name, value]) => `${name} ${unit === "s" ? duration(value) : unit === "1/s" ? rate(value) : value}`);
+    const until = time(this.frame.end);
+    return lines.length ? `${card.panel.title} until ${until}; latest: ${lines.join(", ")}` : `${card.panel.title}: no data`;
+  }
+
+  #drawEmpty(card, empty) {
+    card.empty.hidden = !empty;
+    if (!empty) return;
+    const reason = this.view.reason;
+    const text = element("span", "", reason ?? "Nothing was measured in this window.");
+    card.empty.replaceChildren(element("strong", "", "No data"), text);
+    if (card.layout.id === "responses_503" && /^https?:/.test(this.locustUrl)) {
+      const link = element("a", "", "Start a run in Locust");
+      link.href = this.locustUrl;
+      link.target = "_blank";
+      link.rel = "noopener noreferrer";
+      card.empty.append(link);
+    }
+  }
+}
+
+function nextFrame() {
+  return document.hidden
+    ? new Promise((resolve) => { setTimeout(resolve, 0); })
+    : new Promise((resolve) => { requestAnimationFrame(() => setTimeout(resolve, 0)); });
+}
