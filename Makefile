@@ -1,0 +1,36 @@
+# Everything runs from .venv, which the first target that needs it makes.
+# PYTHON chooses the interpreter the environment is made with.
+
+PYTHON ?= python3
+BIN := .venv/bin
+SOURCES := target_app flash loadgen dashboard tests benchmarks demo.py
+
+.PHONY: help demo test lint format clean
+
+help: ## What can be made
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 24
+
+.venv/installed: pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(None if (3, 11) <= v < (3, 14) else "Python 3.11 to 3.13 is needed, $(PYTHON) is %d.%d; choose another: make PYTHON=python3.12" % v)'
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	@echo "Installing dependencies into .venv (once; a minute or two) ..."
+	@$(BIN)/python -m pip install --disable-pip-version-check --progress-bar on -c constraints.txt -e '.[dev]'
+	@touch $@
+
+demo: .venv/installed ## Local edge, load and dashboard together; prints the address to open
+	@exec $(BIN)/python demo.py $(DEMO)
+
+test: .venv/installed ## All tests that belong to every change
+	@$(BIN)/python -m pytest -n 2 --dist loadgroup $(PYTEST)
+
+lint: .venv/installed ## Format, lint and types
+	@$(BIN)/ruff format --check $(SOURCES)
+	@$(BIN)/ruff check $(SOURCES)
+	@$(BIN)/mypy
+
+format: .venv/installed ## Bring the code into the one format
+	@$(BIN)/ruff format $(SOURCES)
+	@$(BIN)/ruff check --fix $(SOURCES)
+
+clean: ## Remove the environment, caches and the demo's data
+	rm -rf .venv .flashgauge .mypy_cache .ruff_cache .pytest_cache .hypothesis *.egg-info build dist
