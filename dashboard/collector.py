@@ -10,6 +10,7 @@ from typing import Final
 from dashboard.config import Config
 from dashboard.discovery import Discovery, platform_of
 from dashboard.errors import ExpositionError, ScrapeError, StoreError
+from dashboard.ingest import LONGEST_SHARED_S
 from dashboard.model import Event, Target, TargetStatus
 from dashboard.own_metrics import OwnMetrics
 from dashboard.scraper import HttpFetch, Watched
@@ -49,6 +50,7 @@ class Collector:
         self._in_flight: dict[str, asyncio.Task[None]] = {}
         self._others: set[asyncio.Task[None]] = set()
         self._changed_since: int | None = None
+        self._last_second: dict[str, int] = {}
 
     def status(self) -> list[TargetStatus]:
         """Every target known now, and how its newest scrape went."""
@@ -97,8 +99,9 @@ class Collector:
                 self._in_flight[target.key] = task
                 task.add_done_callback(partial(self._looked, target.key))
         self._let_go(targets)
-        # A scrape that is late is stored at its second, so roll-ups keep a distance.
-        until = second - int(self._config.scrape_timeout_s) - 3
+        # A scrape that is late is stored at its second, and shared out over those missed before
+        # it, so roll-ups keep a distance.
+        until = second - LONGEST_SHARED_S - int(self._config.scrape_timeout_s) - 3
         self._later(self._store.roll_up(until), "rolling up")
         if second % _FORGET_EVERY_S == 0:
             self._later(
@@ -122,8 +125,7 @@ class Collector:
             await self._store.write([result])
             watched.memory = result.memory
             series, dropped = len(result.memory.series), result.dropped_series
-            if self._changed_since is None or second < self._changed_since:
-                self._changed_since = second
+            self._stored(target.key, second)
         except (ScrapeError, ExpositionError, StoreError) as failed:
             error = f"{target.url}: {failed}"
         except Exception as unexpected:  # supervised: one target must not stop the others
@@ -157,6 +159,13 @@ class Collector:
                 status.dropped_series,
             )
 
+    def _stored(self, key: str, second: int) -> None:
+        # The seconds missed since the scrape before have got their share of this one.
+        last = self._last_second.get(key, second - 1)
+        first = last + 1 if second - last <= LONGEST_SHARED_S else second
+        self._changed_since = min(first, self._changed_since or first)
+        self._last_second[key] = second
+
     def _looked(self, key: str, _: asyncio.Task[None]) -> None:
         self._in_flight.pop(key, None)
 
@@ -167,6 +176,7 @@ class Collector:
             if key not in here and now - (status.scraped_at or now) > _GONE_AFTER_S:
                 self._status.pop(key, None)
                 self._watched.pop(key, None)
+                self._last_second.pop(key, None)
 
     def _happened(self, events: list[Event]) -> None:
         self._later(self._store.add_events(events), "storing events")

@@ -14,17 +14,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dashboard.exposition import Labels
-from dashboard.increments import Memory
+from dashboard.increments import Increment, Memory
 from dashboard.model import ScrapeResult, Target
 from dashboard.rollup import LEVELS, last_rolled_up, row_key
 from dashboard.rows import bucket_row, scalar_row
 from dashboard.runs import RunBook
 from dashboard.shape import Family, Kind
 
-__all__ = ["MOST_SERIES", "Catalogue"]
+__all__ = ["LONGEST_SHARED_S", "MOST_SERIES", "Catalogue"]
+
+LONGEST_SHARED_S: Final = 60
+"""Seconds without a scrape over which the next one's increments are shared out."""
 
 MOST_SERIES: Final = 2**16
 """Series that one family may have had over time; what a row's entries can number."""
+
+_Row = tuple[int, bytes, bytes | None]
 
 
 class Catalogue:
@@ -50,34 +55,21 @@ class Catalogue:
             Family, tuple[int, NDArray[np.uint16], NDArray[np.bool_]]
         ] = WeakKeyDictionary()
         self._written: dict[int, Memory] = {}
+        self._last_second: dict[int, int] = dict(
+            connection.execute("SELECT id, last_second FROM target")
+        )
 
     def add(self, connection: sqlite3.Connection, results: Sequence[ScrapeResult]) -> None:
         """Write the rows of ``results`` and what their targets' counters stand at."""
+        rolled_up = last_rolled_up(connection, LEVELS[1])
         for result in results:
             # What is rolled up is not rolled up again, so nothing may be written before it.
-            second = max(result.second, last_rolled_up(connection, LEVELS[1]))
+            second = max(result.second, rolled_up)
             target = self._target(connection, result.target, second)
-            rows: list[tuple[int, bytes, bytes | None]] = []
+            missed = self._missed(target, second, rolled_up)
+            rows: list[_Row] = []
             for increment in result.increments:
-                if increment.values is None:
-                    continue
-                family = increment.family
-                number, series, kept = self._numbered(connection, target, family, second)
-                values = increment.values
-                if not kept.all():
-                    values = values[kept]
-                if family.kind is Kind.HISTOGRAM:
-                    assert increment.sums is not None
-                    sums = scalar_row(series, increment.sums[kept], kind=Kind.COUNTER)
-                    rows.append((row_key(number, second), bucket_row(series, values), sums))
-                else:
-                    rows.append(
-                        (
-                            row_key(number, second),
-                            scalar_row(series, values, kind=family.kind),
-                            None,
-                        )
-                    )
+                rows += self._rows(connection, target, increment, second, missed)
             connection.executemany(
                 "INSERT INTO point_1 VALUES (?, ?, ?) ON CONFLICT (id) DO UPDATE "
                 "SET data = data || excluded.data, sums = sums || excluded.sums",
@@ -86,6 +78,47 @@ class Catalogue:
             self._runs.note(connection, result, second)
             self._remember(connection, target, result.memory)
             connection.execute("UPDATE target SET last_second = ? WHERE id = ?", (second, target))
+            self._last_second[target] = second
+
+    def _rows(
+        self,
+        connection: sqlite3.Connection,
+        target: int,
+        increment: Increment,
+        second: int,
+        missed: range,
+    ) -> list[_Row]:
+        values, family = increment.values, increment.family
+        if values is None:
+            return []
+        since = missed.start if missed else second
+        number, series, kept = self._numbered(connection, target, family, since)
+        values = values[kept]
+        if family.kind is Kind.HISTOGRAM:
+            assert increment.sums is not None
+            sums = scalar_row(series, increment.sums[kept], kind=Kind.COUNTER)
+            return [(row_key(number, second), bucket_row(series, values), sums)]
+        rows: list[_Row] = []
+        if family.kind is Kind.COUNTER and missed:
+            part = np.floor(values / (len(missed) + 1))
+            row = scalar_row(series, part, kind=family.kind)
+            rows += [(row_key(number, earlier), row, None) for earlier in missed]
+            values = values - part * len(missed)
+        row = scalar_row(series, values, kind=family.kind)
+        rows.append((row_key(number, second), row, None))
+        return rows
+
+    def _missed(self, target: int, second: int, rolled_up: int) -> range:
+        """The seconds between the scrape before and this one, which its increments are of too.
+
+        Counters' increments are shared out evenly over them, in whole numbers, so that a scrape
+        that came late shows neither a gap nor a peak that never was, and sums stay what was
+        counted. After more than :data:`LONGEST_SHARED_S` it is a gap.
+        """
+        last = self._last_second.get(target, second)
+        if second - last > LONGEST_SHARED_S:
+            return range(0)
+        return range(max(last + 1, rolled_up), second)
 
     def forget(self, connection: sqlite3.Connection, raw_before: int, all_before: int) -> None:
         """Delete raw rows before one second and everything before another.

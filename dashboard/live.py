@@ -33,6 +33,7 @@ LONGEST_REPLAY_STEPS: Final = 600
 
 _QUEUE: Final = 8
 _LATE_S: Final = 0.8
+_OVERLAP_S: Final = 5
 _LONGEST_CHANGE_STEPS: Final = 60
 
 _log = logging.getLogger(__name__)
@@ -162,7 +163,8 @@ class LiveHub:
     async def _replay(self, client: _Client, since: int) -> bytes:
         step = client.step
         end = int(self._clock()) // step * step
-        start = max(since // step * step, end - LONGEST_REPLAY_STEPS * step)
+        # Seconds just before may have been stored after they were sent, or loaded, last time.
+        start = max((since - _OVERLAP_S) // step * step, end - LONGEST_REPLAY_STEPS * step)
         if end <= start:
             return b""
         return await self._points(client.panels, dict(client.match), Window(start, end, step))

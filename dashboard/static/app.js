@@ -115,10 +115,21 @@ function drawBoard(only = null) {
     hidden: state.hidden,
     spans: coldSpans(),
     events: shown.slice(-60),
+    since: state.from === null ? firstData() : null,
     reason: targetsDown.length ? targetsDown[0].error : null,
   }, only);
   controls.drawWindow(frame);
   if (summary) drawVerdict(summary, frame, controls.known.region);
+}
+
+/** A little before the first attempt in the frame, null when there is none. */
+function firstData() {
+  let first = frame.steps;
+  for (const { values } of frame.lines("throughput")) {
+    const at = values.findIndex((value) => value !== null);
+    if (at >= 0 && at < first) first = at;
+  }
+  return first < frame.steps ? frame.start + first * frame.step - 5 : null;
 }
 
 /** Times in which somebody met a 503, as [from, to). */

@@ -35,7 +35,8 @@ export class Controls {
     const text = JSON.stringify([labels, runs]);
     if (text === this.last) return;
     this.last = text;
-    this.known = labels;
+    // "sticky" before "not sticky", as their lines are told apart: solid, then dotted.
+    this.known = { ...labels, routing: labels.routing.toReversed() };
     this.runs = runs;
     this.draw();
   }

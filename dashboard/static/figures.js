@@ -5,6 +5,8 @@ import { PERCENTILE_LOOK, PERCENTILE_NAMES } from "./controls.js";
 import { DASHES, OUTCOME_NAMES, ROUTING_NAMES, css, outcomeColour, regionColour, stateColour } from "./look.js";
 
 const NARROW = 640;
+const LONGEST_BRIDGE = 2;
+const SHORTEST_SHOWN_S = 60;
 
 /** Panels in the order of the page. `wide` ones take a whole row. */
 export const LAYOUT = [
@@ -33,7 +35,7 @@ export function figure(panel, frame, view) {
   const made = panel.draw(lines, x, { ...view, height: panel.height });
   const empty = !lines.some(({ values }) => values.some((value) => value !== null));
   const layout = {
-    ...base(frame, view),
+    ...base({ ...view, frame }),
     ...made.layout,
     height: made.height ?? panel.height,
     datarevision: frame.revision,
@@ -47,7 +49,7 @@ function shown(labels, hidden) {
   return Object.entries(hidden).every(([kind, values]) => labels[kind] === undefined || !values.has(labels[kind]));
 }
 
-function base(frame, view) {
+function base(view) {
   const font = { family: getComputedStyle(document.body).fontFamily, size: 11.5, color: css("--soft") };
   return {
     font,
@@ -58,15 +60,17 @@ function base(frame, view) {
     hovermode: "x unified",
     hoverlabel: { bgcolor: css("--card"), bordercolor: css("--line-strong"), font: { ...font, color: css("--text") } },
     dragmode: view.touch ? false : "zoom",
-    xaxis: timeAxis(frame),
+    xaxis: timeAxis(view),
     yaxis: valueAxis(),
   };
 }
 
-function timeAxis(frame) {
+function timeAxis({ frame, since }) {
+  // A run that has just begun would be a sliver at the right; the axis grows with it instead.
+  const start = Math.max(frame.start, Math.min(since ?? frame.start, frame.end - SHORTEST_SHOWN_S));
   return {
     type: "date",
-    range: [plotTime(frame.start), plotTime(frame.end)],
+    range: [plotTime(start), plotTime(frame.end)],
     showgrid: false,
     zeroline: false,
     linecolor: css("--line-strong"),
@@ -97,6 +101,25 @@ function valueAxis(more = {}) {
 }
 
 // Lines
+
+/**
+ * Percentiles have nothing to say of a second whose scrape came late or in which nothing was
+ * answered. At one point per second such holes are bridged if they are short: the line is drawn
+ * across, and no point is made up.
+ */
+function bridged(x, values, frame) {
+  if (frame.step > 1) return [x, values];
+  const kept = values.map((value, at) => {
+    if (value !== null) return true;
+    let from = at;
+    while (from > 0 && values[from - 1] === null && at - from <= LONGEST_BRIDGE) from -= 1;
+    let to = at;
+    while (to < values.length - 1 && values[to + 1] === null && to - at <= LONGEST_BRIDGE) to += 1;
+    return from === 0 || to === values.length - 1 || to - from + 1 > LONGEST_BRIDGE;
+  });
+  if (kept.every(Boolean)) return [x, values];
+  return [x.filter((_, at) => kept[at]), values.filter((_, at) => kept[at])];
+}
 
 function trace(x, values, { name, colour, dash = "solid", width = 2, opacity = 1, unit = "", format = ",.3~g", ...more }) {
   const alone = values.map((value, at) => value !== null && (values[at - 1] ?? null) === null && (values[at + 1] ?? null) === null);
@@ -170,7 +193,8 @@ function outcomes(lines, x) {
   const traces = known.map((outcome) => {
     const colour = outcomeColour(outcome);
     return trace(x, sums.get(outcome), {
-      name: plain(OUTCOME_NAMES[outcome] ?? outcome), colour, width: 1.4, unit: "/s", stackgroup: "all", fillcolor: faded(colour, 0.35),
+      name: plain(OUTCOME_NAMES[outcome] ?? outcome), colour, width: outcome === "ok" ? 1.6 : 0, unit: "/s", stackgroup: "all",
+      fillcolor: faded(colour, outcome === "ok" ? 0.22 : 0.8),
     });
   });
   const legend = known.map((outcome) => ({ name: OUTCOME_NAMES[outcome] ?? outcome, colour: outcomeColour(outcome) }));
@@ -185,7 +209,7 @@ function generator(lines, x, view) {
     { title: "Workers", lines: lines.filter(({ labels }) => labels.measure === "workers"), axis: {} },
   ];
   const palette = [css("--accent"), css("--warn"), css("--good"), css("--bad"), css("--soft")];
-  return faceted(facets, x, view, (facet, suffix) => facet.lines.map(({ labels, values }, at) => trace(x, values, {
+  return faceted(facets, x, { ...view, ownScales: true }, (facet, suffix) => facet.lines.map(({ labels, values }, at) => trace(x, values, {
     name: plain(labels.process ?? { users: "users", in_flight: "in flight", workers: "workers" }[labels.measure] ?? "p99"),
     colour: palette[at % palette.length], format: facet.format ?? ",.4~g", unit: facet.unit ?? "", xaxis: `x${suffix}`, yaxis: `y${suffix}`,
   })), (facet) => valueAxis(facet.axis));
@@ -201,7 +225,7 @@ function percentiles(lines, x, view) {
   const axis = logAxis(values);
   return faceted(facets.length ? facets : [{ title: "", lines: [] }], x, view, (facet, suffix) => facet.lines
     .sort((a, b) => Number(b.labels.quantile) - Number(a.labels.quantile))
-    .map(({ labels, values: own }) => trace(x, own, {
+    .map(({ labels, values: own }) => trace(...bridged(x, own, view.frame), {
       name: plain([ROUTING_NAMES[labels.routing] ?? labels.routing, PERCENTILE_NAMES[labels.quantile] ?? labels.quantile].filter(Boolean).join(" ")),
       ...look(labels, view), ...PERCENTILE_LOOK[labels.quantile], unit: "s", format: ".3~s", xaxis: `x${suffix}`, yaxis: `y${suffix}`,
     })), () => valueAxis(axis));
@@ -231,7 +255,8 @@ function tickText(value) {
 function faceted(facets, x, view, tracesOf, axisOf) {
   const stacked = view.width < NARROW;
   const count = facets.length;
-  const gap = stacked ? 0 : Math.min(0.06, 44 / Math.max(view.width, 1));
+  const room = view.ownScales ? 62 : 26;
+  const gap = stacked ? 0 : Math.min(0.09, room / Math.max(view.width, 1));
   const layout = { annotations: [] };
   const traces = [];
   const height = stacked && count > 1 ? Math.max(view.height, 150 * count + 20) : view.height;
@@ -243,7 +268,7 @@ function faceted(facets, x, view, tracesOf, axisOf) {
     const domainX = stacked ? [0, 1] : [at * (wide + gap), at * (wide + gap) + wide];
     const domainY = stacked ? [1 - at * (tall + rowGap) - tall, 1 - at * (tall + rowGap)] : [0, 1];
     const sameScale = axisOf(facet).type === "log";
-    layout[`xaxis${suffix}`] = { ...timeAxis(view.frame), domain: domainX, anchor: `y${suffix}`, nticks: stacked ? 6 : Math.max(3, Math.round(8 / count)) };
+    layout[`xaxis${suffix}`] = { ...timeAxis(view), domain: domainX, anchor: `y${suffix}`, nticks: stacked ? 6 : Math.max(3, Math.round(8 / count)) };
     layout[`yaxis${suffix}`] = { ...axisOf(facet), domain: domainY, anchor: `x${suffix}`, showticklabels: stacked || at === 0 || !sameScale };
     if (facet.title) {
       layout.annotations.push({
