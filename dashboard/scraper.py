@@ -82,13 +82,14 @@ class Watched:
     """A target under watch, and what is known of it. For one task at a time.
 
     ``memory`` is what its counters stood at when last stored, ``None`` when it never was.
+    ``was_absent`` says that nothing listened there at some look, so what came counts from zero.
     """
 
     target: Target
     memory: Memory | None
     watching_since: float
     _reader: ShapeReader = field(default_factory=ShapeReader)
-    _was_absent: bool = False
+    was_absent: bool = False
 
     async def scrape(self, fetch: Fetch, second: int) -> ScrapeResult:
         """Look at the target; the answer counts as of Unix second ``second``.
@@ -100,14 +101,14 @@ class Watched:
         try:
             body = await fetch(self.target.url)
         except RefusedError:
-            self._was_absent = True
+            self.was_absent = True
             raise
         scrape = read_exposition(body)
         if not scrape.series:
             raise ExpositionError(1, "there is no sample")
         shape = self._reader.shape_of(scrape)
         since = counting_since(shape, scrape)
-        from_zero = self._was_absent or (
+        from_zero = self.was_absent or (
             since is not None and since >= self.watching_since - _START_SLACK_S
         )
         found = increments(shape, scrape, self.memory, from_zero=from_zero)

@@ -1,12 +1,17 @@
-"""A metrics page that says what a test wants, served over real HTTP."""
+"""Pretended targets: metrics pages that say what a test wants, in a store or over real HTTP."""
 
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
 import pytest
 
+from dashboard.embedded import EmbeddedSource
+from dashboard.model import Target
+from dashboard.scraper import Watched
+from dashboard.store import Store
 from flash.buckets import LE, bucket_of
 
 Labels = tuple[tuple[str, str], ...]
@@ -116,3 +121,45 @@ def fake_target() -> Iterator[FakeTarget]:
     target = FakeTarget()
     yield target
     target.close()
+
+
+class Scraped:
+    """A store that is fed with pages of pretended targets at chosen seconds."""
+
+    def __init__(self, path: Path, *, now: float = 0.0) -> None:
+        self.path = path
+        self.store = Store(path, clock=lambda: now)
+        self.watched: dict[str, Watched] = {}
+        self.memories = self.store.memories()
+
+    async def look(
+        self, metrics: FakeMetrics, second: int, *, key: str = "loadgen", **labels: str
+    ) -> None:
+        """Scrape ``metrics`` as target ``key`` at ``second`` and store what was found."""
+        if key not in self.watched:
+            target = Target(key=key, job="test", url="http://test/metrics", labels=labels)
+            # A target never seen counts from zero here, as if it began while we watched.
+            since = self.store.watching_since()
+            self.watched[key] = Watched(target, self.memories.get(key), since, was_absent=True)
+
+        async def fetch(url: str) -> bytes:
+            return metrics.exposition()
+
+        result = await self.watched[key].scrape(fetch, second)
+        await self.store.write([result])
+        self.watched[key].memory = result.memory
+
+    def source(self, now: float = 0.0) -> EmbeddedSource:
+        return EmbeddedSource(self.path, clock=lambda: now)
+
+
+@pytest.fixture
+def scraped(tmp_path: Path) -> Iterator[Scraped]:
+    made = Scraped(tmp_path / "store.sqlite")
+    yield made
+    made.store.close()
+
+
+@pytest.fixture
+def open_store() -> type[Scraped]:
+    return Scraped
