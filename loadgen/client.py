@@ -250,6 +250,11 @@ class HttpClient:
         self._give_back(connection)
         return response
 
+    @property
+    def connected(self) -> bool:
+        """Whether a connection is being kept that the peer has not closed."""
+        return self._idle is not None and not self._idle.closed
+
     def close(self) -> None:
         """Close the idle connection. Requests made later open a new one."""
         connection, self._idle = self._idle, None

@@ -42,10 +42,10 @@ def redirect_of(status: int, location: str | None, *, method: str, url: str) -> 
     """
     if status not in _STATUSES or not location:
         return None
-    next_url = urljoin(url, location)
     try:
+        next_url = urljoin(url, location)
         same_origin = split_url(next_url)[0] == split_url(url)[0]
-    except UsageError:
+    except (UsageError, ValueError):
         return None
     to_get = (status == 303 and method != "HEAD") or (status in (301, 302) and method == "POST")
     return Redirect("GET" if to_get else method, next_url, not to_get, same_origin)
