@@ -9,6 +9,7 @@ import gzip
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from hashlib import sha256
 from importlib import import_module
 from pathlib import Path
@@ -94,6 +95,7 @@ def load_page(settings: Mapping[str, str]) -> Page:
     return Page(version, _asset("index.html", index, None), assets)
 
 
+@cache
 def _asset(name: str, body: bytes, brotli_body: bytes | None) -> Asset:
     suffix = "." + name.rpartition(".")[2]
     encoded = {"gzip": gzip.compress(body, 6, mtime=0)}

@@ -1,0 +1,405 @@
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+import httpx
+import pytest
+from pydantic import TypeAdapter
+
+from dashboard.answers import PanelData, RunAnswer, SdGroup, SummaryAnswer
+from dashboard.app import create_app
+from dashboard.config import Config
+from dashboard.model import Target, TargetStatus
+from dashboard.panels import PANELS
+from flash.buckets import bucket_of, representative_s
+
+if TYPE_CHECKING:
+    from conftest import FakeMetrics, Scraped
+
+T = TypeVar("T")
+START = 1_700_000_000
+
+
+class StillBeat:
+    """Knows a few targets and brings nothing new."""
+
+    platform_error = None
+
+    def __init__(self) -> None:
+        page = Target(key="a", job="loadgen", url="http://127.0.0.1:9646/metrics")
+        tunnel = Target(
+            key="b",
+            job="target_app",
+            url="https://h.modal.host/metrics",
+            labels={"container": "ta-1"},
+        )
+        self.statuses = [
+            TargetStatus(target=page, up=True, scraped_at=1.0),
+            TargetStatus(target=tunnel, error="refused"),
+        ]
+
+    async def run(self) -> None:
+        await asyncio.Event().wait()
+
+    async def settled(self, within_s: float) -> None:
+        pass
+
+    def take_changes(self) -> int | None:
+        return None
+
+    def status(self) -> list[TargetStatus]:
+        return self.statuses
+
+
+@asynccontextmanager
+async def client_of(
+    scraped: Scraped, config: Config | None = None, now: float = START + 100.0
+) -> AsyncIterator[httpx.AsyncClient]:
+    source = scraped.source(now)
+    app = create_app(config or Config(), source, StillBeat(), clock=lambda: now)
+    transport = httpx.ASGITransport(app)
+    async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1:8000") as client:
+        yield client
+    source.close()
+
+
+def asked(
+    scraped: Scraped, ask: Callable[[httpx.AsyncClient], Awaitable[T]], config: Config | None = None
+) -> T:
+    async def run() -> T:
+        async with client_of(scraped, config) as client:
+            return await ask(client)
+
+    return asyncio.run(run())
+
+
+@pytest.fixture
+def filled(scraped: Scraped, fake_metrics: FakeMetrics) -> Scraped:
+    """Twenty seconds of traffic of two regions and both routings, two of them cold."""
+
+    async def fill() -> None:
+        run = {"run": "r1"}
+        fake_metrics.gauge("loadgen_run_start_timestamp_seconds", START + 0.5, **run)
+        fake_metrics.gauge("loadgen_run_end_timestamp_seconds", START + 19.5, **run)
+        fake_metrics.gauge("loadgen_run_info", 1, users="4", **run)
+        for second in range(START, START + 20):
+            for region, latency in (("us-east", 0.01), ("eu-west", 0.1)):
+                for routing in ("sticky", "non_sticky"):
+                    labels = {"region": region, "routing": routing}
+                    cold = second < START + 2
+                    outcome = "cold_start" if cold else "ok"
+                    fake_metrics.count("loadgen_requests_total", 10, **labels, outcome=outcome)
+                    fake_metrics.gauge("loadgen_users", 1, **labels)
+                    if cold:
+                        continue
+                    values = [latency] * 9 + [latency * 3]
+                    for name in (
+                        "loadgen_request_duration_seconds",
+                        "loadgen_response_time_seconds",
+                        "loadgen_time_to_first_byte_seconds",
+                        "loadgen_edge_overhead_seconds",
+                    ):
+                        fake_metrics.observe(name, *values, **labels)
+                    container = "same" if second % 4 else "moved"
+                    fake_metrics.count(
+                        "loadgen_session_requests_total", 10, **labels, container=container
+                    )
+            if second == START + 2:
+                fake_metrics.observe(
+                    "loadgen_cold_start_wait_seconds", 2.0, region="us-east", routing="sticky"
+                )
+            fake_metrics.count(
+                "loadgen_cold_start_giveups_total", 0, region="us-east", routing="sticky"
+            )
+            fake_metrics.observe("loadgen_schedule_lag_seconds", 0.001)
+            fake_metrics.gauge("loadgen_cpu_ratio", 0.25, process="master")
+            fake_metrics.gauge("loadgen_workers", 2)
+            fake_metrics.gauge("edge_containers", 3, state="live")
+            fake_metrics.count("target_session_cache_total", 3, result="hit", region="us-east")
+            fake_metrics.count("target_session_cache_total", 1, result="miss", region="us-east")
+            await scraped.look(fake_metrics, second)
+
+    asyncio.run(fill())
+    return scraped
+
+
+def panel(filled: Scraped, id_: str, **parameters: object) -> PanelData:
+    async def ask(client: httpx.AsyncClient) -> PanelData:
+        query = {"start": START, "end": START + 20, "step": 1, **parameters}
+        answer = await client.get(f"/api/panels/{id_}/data", params=query)
+        assert answer.status_code == 200, answer.text
+        return PanelData.model_validate_json(answer.text, strict=True)
+
+    return asked(filled, ask)
+
+
+def lines(data: PanelData) -> dict[tuple[str, ...], list[float | None]]:
+    return {
+        tuple(value for _, value in sorted(line.labels.items())): [v for _, v in line.points]
+        for line in data.lines
+    }
+
+
+def bucket_middle(seconds: float) -> float:
+    return representative_s(bucket_of(seconds))
+
+
+def test_all_panels_of_the_interface_are_there(filled: Scraped) -> None:
+    async def ask(client: httpx.AsyncClient) -> list[dict[str, str]]:
+        return (await client.get("/api/panels")).json()
+
+    told = asked(filled, ask)
+    promised = (
+        "latency responses_503 throughput response_time time_to_first_byte edge_overhead "
+        "cold_starts affinity cache_hits containers generator heatmap"
+    )
+    assert set(promised.split()) <= {one["id"] for one in told}
+    assert all({"id", "title", "unit", "metric"} <= one.keys() for one in told)
+
+
+@pytest.mark.parametrize("id_", sorted(PANELS))
+def test_every_panel_has_a_point_for_every_step(filled: Scraped, id_: str) -> None:
+    data = panel(filled, id_)
+    assert (data.start, data.end, data.step) == (START, START + 20, 1)
+    assert data.lines
+    for line in data.lines:
+        assert [t for t, _ in line.points] == list(range(START, START + 20))
+        assert any(value is not None for _, value in line.points)
+
+
+def test_503s_are_rates_by_region_and_routing(filled: Scraped) -> None:
+    told = lines(panel(filled, "responses_503"))
+    assert len(told) == 4
+    assert told["us-east", "sticky"] == [10.0, 10.0, *[0.0] * 18]
+
+
+def test_rates_times_the_step_add_up_to_what_was_counted(filled: Scraped) -> None:
+    for step in (1, 2, 5, 20):
+        data = panel(filled, "throughput", step=step)
+        total = sum(v or 0.0 for line in data.lines for _, v in line.points) * data.step
+        assert total == pytest.approx(20 * 4 * 10, rel=1e-12)
+
+
+def test_latency_is_a_quantile_of_the_merged_histogram(filled: Scraped) -> None:
+    told = lines(panel(filled, "latency", step=20))
+    assert told["0.5", "us-east", "sticky"] == [bucket_middle(0.01)]
+    assert told["0.95", "us-east", "sticky"] == [bucket_middle(0.03)]
+    assert told["0.99", "eu-west", "non_sticky"] == [bucket_middle(0.3)]
+    # Nothing was answered in the cold seconds: no data, not zero.
+    assert lines(panel(filled, "latency"))["0.5", "us-east", "sticky"][:3] == [
+        None,
+        None,
+        bucket_middle(0.01),
+    ]
+
+
+def test_shares_are_of_what_was_counted_in_the_step(filled: Scraped) -> None:
+    assert lines(panel(filled, "affinity", step=20))["us-east", "sticky"] == [14 / 18]
+    assert lines(panel(filled, "cache_hits"))[("us-east",)] == [0.75] * 20
+
+
+def test_region_and_routing_choose_lines(filled: Scraped) -> None:
+    assert set(lines(panel(filled, "responses_503", region="us-east"))) == {
+        ("us-east", "sticky"),
+        ("us-east", "non_sticky"),
+    }
+    both = panel(filled, "responses_503", region="us-east,eu-west", routing="sticky")
+    assert set(lines(both)) == {("us-east", "sticky"), ("eu-west", "sticky")}
+    assert lines(panel(filled, "responses_503", region="mars")) == {}
+    slow = panel(filled, "heatmap", region="eu-west")
+    assert min(float(line.labels["le"]) for line in slow.lines) > 0.09
+
+
+def test_the_heat_map_holds_every_answered_attempt(filled: Scraped) -> None:
+    data = panel(filled, "heatmap")
+    assert sum(v or 0.0 for line in data.lines for _, v in line.points) == 18 * 4 * 10
+
+
+def test_the_summary_says_what_the_panels_say(filled: Scraped) -> None:
+    async def ask(client: httpx.AsyncClient) -> SummaryAnswer:
+        answer = await client.get("/api/summary", params={"start": START, "end": START + 20})
+        return SummaryAnswer.model_validate_json(answer.text, strict=True)
+
+    told = asked(filled, ask)
+    east = next(line for line in told.regions if line.labels == {"region": "us-east"})
+    assert (east.attempts, east.answered, east.share_503) == (400, 360, 0.1)
+    assert (east.p50, east.p99) == (bucket_middle(0.01), bucket_middle(0.03))
+    assert (east.waited, east.cold_start_wait_max) == (1, bucket_middle(2.0))
+    assert east.affinity == 14 / 18
+    assert (told.generator_limited, told.cpu_ratio_max) == (False, 0.25)
+
+
+def test_runs_and_their_totals(filled: Scraped) -> None:
+    async def ask(client: httpx.AsyncClient) -> tuple[list[RunAnswer], RunAnswer, httpx.Response]:
+        runs = TypeAdapter(list[RunAnswer]).validate_json((await client.get("/api/runs")).text)
+        one = RunAnswer.model_validate_json((await client.get("/api/runs/r1")).text)
+        return runs, one, await client.get("/api/runs/r2")
+
+    runs, one, missing = asked(filled, ask)
+    assert [(run.run, run.start, run.end, run.labels) for run in runs] == [
+        ("r1", START + 0.5, START + 19.5, {"users": "4"})
+    ]
+    assert one.totals == {"ok": 720.0, "cold_start": 80.0}
+    assert missing.status_code == 404
+    assert missing.json()["error"]["where"] == "run"
+
+
+def test_targets_for_prometheus(filled: Scraped) -> None:
+    async def ask(client: httpx.AsyncClient) -> list[SdGroup]:
+        answer = await client.get("/sd/targets")
+        assert answer.headers["content-type"] == "application/json"
+        return TypeAdapter(list[SdGroup]).validate_json(answer.text)
+
+    first, second = asked(filled, ask)
+    assert first.targets == ["127.0.0.1:9646"]
+    assert first.labels == {"job": "loadgen", "__scheme__": "http", "__metrics_path__": "/metrics"}
+    assert second.targets == ["h.modal.host:443"]
+    assert second.labels["container"] == "ta-1"
+    assert second.labels["__scheme__"] == "https"
+
+
+@pytest.mark.parametrize(
+    ("path", "status", "where"),
+    [
+        ("/api/panels/nothing/data", 404, "id"),
+        ("/api/panels/latency/data?start=soon", 422, "start"),
+        ("/api/panels/latency/data?start=20&end=10", 400, "end"),
+        ("/api/panels/latency/data?step=0", 400, "step"),
+        ("/api/panels/latency/data?start=nan", 400, "start"),
+        ("/api/live?step=3", 400, "step"),
+        ("/api/live?panel=nothing", 404, "id"),
+        ("/nothing/here", 404, "/nothing/here"),
+        ("/docs", 404, "/docs"),
+        ("/static/0/app.js", 404, "name"),
+        ("/static/0/..%2f..%2fapp.py", 404, "name"),
+    ],
+)
+def test_every_error_has_the_same_form(
+    scraped: Scraped, path: str, status: int, where: str
+) -> None:
+    answer = asked(scraped, lambda client: client.get(path))
+    assert answer.status_code == status
+    error = answer.json()["error"]
+    assert set(error) == {"code", "message", "where"}
+    assert error["where"] == where
+
+
+def test_a_method_that_is_not_there_is_told_as_such(scraped: Scraped) -> None:
+    answer = asked(scraped, lambda client: client.delete("/api/panels"))
+    assert answer.status_code == 405
+    assert answer.json()["error"]["code"] == "method_not_allowed"
+    assert answer.headers["allow"] == "GET"
+
+
+def test_the_document_of_the_interface_names_every_answer(scraped: Scraped) -> None:
+    document = asked(scraped, lambda client: client.get("/openapi.json")).json()
+    for path, methods in document["paths"].items():
+        answer = methods["get"]["responses"]["200"]["content"]
+        assert path == "/api/live" or answer["application/json"]["schema"], path
+        assert methods["get"]["responses"]["422"]["content"]["application/json"]["schema"] == {
+            "$ref": "#/components/schemas/ErrorAnswer"
+        }
+
+
+def test_an_empty_store_answers_with_no_lines(scraped: Scraped) -> None:
+    data = panel(scraped, "latency")
+    assert data.lines == []
+
+
+def test_the_page_and_its_files_come_from_here_and_are_cached_by_content(scraped: Scraped) -> None:
+    async def ask(client: httpx.AsyncClient) -> list[httpx.Response]:
+        page = await client.get("/")
+        found = [page]
+        for part in page.text.split('"'):
+            if part.startswith("/static/"):
+                found.append(await client.get(part, headers={"Accept-Encoding": "br"}))  # noqa: PERF401  # awaits
+        return found
+
+    page, *assets = asked(scraped, ask)
+    assert page.headers["content-security-policy"].startswith(
+        "default-src 'none'; script-src 'self';"
+    )
+    assert "unsafe-eval" not in page.headers["content-security-policy"]
+    assert "://" not in page.text.replace(Config().locust_url, "")
+    assert len(assets) >= 12
+    for asset in assets:
+        assert asset.status_code == 200, asset.url
+        assert asset.headers["cache-control"] == "public, max-age=31536000, immutable"
+        assert asset.headers["content-encoding"] == "br"
+    # Compressed, as it goes over the wire.
+    assert sum(int(asset.headers["content-length"]) for asset in assets) < 500_000
+
+
+def test_what_is_shipped_compressed_is_what_is_shipped() -> None:
+    brotli = pytest.importorskip("brotli")
+    vendor = Path(__file__).parents[2] / "dashboard" / "static" / "vendor"
+    plain = vendor / "plotly-cartesian.min.js"
+    assert brotli.decompress((vendor / f"{plain.name}.br").read_bytes()) == plain.read_bytes()
+    assert b"plotly.js (cartesian - minified) v4.1.1" in plain.read_bytes()[:200]
+    assert "MIT" in (vendor / "plotly.LICENSE").read_text()
+
+
+@pytest.mark.parametrize(
+    ("host", "status"),
+    [
+        ("127.0.0.1:8000", 200),
+        ("localhost:8000", 200),
+        ("[::1]:8000", 200),
+        ("evil.example", 421),
+        ("127.0.0.1.evil.example", 421),
+        ("", 421),
+        ("dash.internal:8000", 200),
+    ],
+)
+def test_only_names_of_ours_are_answered(scraped: Scraped, host: str, status: int) -> None:
+    config = replace(Config(), allowed_hosts=("dash.internal",))
+    answer = asked(scraped, lambda c: c.get("/healthz", headers={"Host": host}), config)
+    assert answer.status_code == status
+
+
+def test_with_a_token_nothing_is_told_without_it(scraped: Scraped) -> None:
+    config = replace(Config(), token="open-sesame")
+
+    async def ask(client: httpx.AsyncClient) -> list[int]:
+        statuses = [
+            (await client.get("/api/panels", headers=headers)).status_code
+            for headers in (
+                {},
+                {"Authorization": "Bearer no"},
+                {"Authorization": "Bearer open-sesame"},
+            )
+        ]
+        opened = await client.get("/?token=open-sesame&range=1h")
+        assert opened.headers["location"] == "/?range=1h"
+        assert "HttpOnly" in opened.headers["set-cookie"]
+        assert "samesite=strict" in opened.headers["set-cookie"].lower()
+        # The client keeps the cookie.
+        statuses.append((await client.get("/api/panels")).status_code)
+        client.cookies.clear()
+        statuses.append((await client.get("/?token=wrong")).status_code)
+        return [*statuses, (await client.get("/healthz")).status_code]
+
+    assert asked(scraped, ask, config) == [401, 401, 200, 200, 401, 200]
+
+
+def test_its_own_metrics_are_an_exposition(scraped: Scraped) -> None:
+    from dashboard.exposition import parse_series, read_exposition
+
+    answer = asked(scraped, lambda client: client.get("/metrics"))
+    names = {parse_series(raw).name for raw in read_exposition(answer.content).series}
+    assert {"dashboard_live_clients", "dashboard_store_bytes"} <= names
+
+
+def test_json_holds_no_number_that_json_does_not_know(filled: Scraped) -> None:
+    def refuse(name: str) -> float:
+        raise AssertionError(name)
+
+    for id_ in PANELS:
+        data = panel(filled, id_, start=START - 50, end=START + 60)
+        json.loads(data.model_dump_json(), parse_constant=refuse)
