@@ -378,6 +378,7 @@ class HttpClient:
 
     def _give_back(self, connection: Connection) -> None:
         """``connection`` has no exchange any more: keep it if it is wanted."""
+        connection.raw = b""  # the response has it; thousands of idle users need not
         if not connection.closed and self._idle is None:
             if connection.timeouts is not self.config.timeouts:
                 connection.use_timeouts(self.config.timeouts)
