@@ -3,8 +3,10 @@
 import asyncio
 import errno
 import logging
+import signal
 import socket
-from types import FrameType
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import uvicorn
 
@@ -42,12 +44,32 @@ def serve(config: Config) -> None:
 
 
 class _Server(uvicorn.Server):
-    """uvicorn, which on a signal waits for open answers: ends the live streams first."""
+    """uvicorn with signals of our own.
 
-    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        app = self.config.app
-        app.state.services.hub.close()  # type: ignore[union-attr]  # FastAPI, typed as any app
-        super().handle_exit(sig, frame)
+    Its own handlers wait for open answers, which a live stream never ends by itself, and raise the
+    signal again afterwards, which would end the process before the store is closed.
+    """
+
+    def __init__(self, config: uvicorn.Config, *, before_exit: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._before_exit = before_exit
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._stop)
+        try:
+            yield
+        finally:
+            for number in (signal.SIGTERM, signal.SIGINT):
+                loop.remove_signal_handler(number)
+
+    def _stop(self) -> None:
+        # Who asks a second time does not want to wait.
+        self.force_exit = self.should_exit
+        self.should_exit = True
+        self._before_exit()
 
 
 def _run(config: Config, store: Store, source: EmbeddedSource, listener: socket.socket) -> None:
@@ -70,7 +92,8 @@ def _run(config: Config, store: Store, source: EmbeddedSource, listener: socket.
     host, port = listener.getsockname()[:2]
     shown = f"[{host}]" if ":" in host else host
     print(f"Dashboard: http://{shown}:{port}/", flush=True)
-    asyncio.run(_Server(settings).serve(sockets=[listener]))
+    server = _Server(settings, before_exit=app.state.services.hub.close)
+    asyncio.run(server.serve(sockets=[listener]))
 
 
 def _listen(config: Config) -> socket.socket:

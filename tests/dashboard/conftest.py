@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -83,6 +84,7 @@ class FakeTarget:
     def __init__(self) -> None:
         self.metrics = FakeMetrics()
         self.answer = self.metrics.exposition
+        self.status = 200
         target = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -90,11 +92,12 @@ class FakeTarget:
 
             def do_GET(self) -> None:
                 body = target.answer()
-                self.send_response(200)
+                self.send_response(target.status)
                 self.send_header("Content-Type", "text/plain; version=0.0.4")
                 self.send_header("Content-Length", str(len(body)))
                 self.end_headers()
-                self.wfile.write(body)
+                with suppress(OSError):  # who asked may have gone
+                    self.wfile.write(body)
 
             def log_message(self, format: str, *args: object) -> None:
                 pass
@@ -106,6 +109,8 @@ class FakeTarget:
         self._thread.start()
 
     def close(self) -> None:
+        if not self._thread.is_alive():
+            return
         self._server.shutdown()
         self._server.server_close()
         self._thread.join()
@@ -114,6 +119,14 @@ class FakeTarget:
 @pytest.fixture
 def fake_metrics() -> FakeMetrics:
     return FakeMetrics()
+
+
+@pytest.fixture
+def fake_targets() -> Iterator[list[FakeTarget]]:
+    targets = [FakeTarget() for _ in range(4)]
+    yield targets
+    for target in targets:
+        target.close()
 
 
 @pytest.fixture

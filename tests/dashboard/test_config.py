@@ -1,0 +1,125 @@
+from pathlib import Path
+
+import pytest
+
+from dashboard.config import Config, configuration, option_parser
+from dashboard.discovery import container_events, container_targets, fixed_targets, platform_of
+from dashboard.errors import ConfigError
+from flash.local_edge import LocalEdgePlatform
+from flash.modal_platform import ModalPlatform
+from flash.platform import Container, ContainerState
+
+
+def test_with_nothing_given_the_defaults_hold() -> None:
+    assert configuration([], {}) == Config()
+
+
+def test_options_win_over_the_environment_and_lists_are_split() -> None:
+    environ = {
+        "DASHBOARD_PORT": "1",
+        "DASHBOARD_STORE": "/tmp/x.sqlite",
+        "DASHBOARD_SCRAPE": "http://a:1/metrics, http://b:2/metrics",
+        "DASHBOARD_RAW_RETENTION": "30m",
+        "DASHBOARD_TOKEN": "long-enough",
+    }
+    config = configuration(["--port", "9000", "--host", "0.0.0.0"], environ)
+    assert (config.port, config.host, config.store) == (9000, "0.0.0.0", Path("/tmp/x.sqlite"))
+    assert config.scrape == ("http://a:1/metrics", "http://b:2/metrics")
+    assert config.raw_retention_s == 1800
+    assert configuration(["--scrape", "http://c:3/m"], environ).scrape == ("http://c:3/m",)
+
+
+def test_every_option_names_its_variable() -> None:
+    text = " ".join(option_parser().format_help().split())
+    for action in option_parser()._actions:
+        if action.option_strings != ["-h", "--help"]:
+            variable = "DASHBOARD_" + action.dest.upper()
+            assert f"[{variable}]" in text
+
+
+@pytest.mark.parametrize(
+    ("arguments", "environ", "why"),
+    [
+        (["--port", "http"], {}, "--port: expected a number"),
+        (["--port", "70000"], {}, "--port: expected a number"),
+        (["--scrape", "localhost:9646"], {}, "--scrape: expected an http"),
+        (["--flash-edge", "7400"], {}, "--flash-edge: expected an http"),
+        (["--retention", "soon"], {}, "--retention: expected a duration"),
+        (["--raw-retention", "1s"], {}, "--raw-retention: expected 600 s"),
+        (["--locust-url", "javascript:alert(1)"], {}, "--locust-url: expected an http"),
+        (["--host", "0.0.0.0"], {}, "set DASHBOARD_TOKEN"),
+        ([], {"DASHBOARD_TOKEN": "a b c d e f g h"}, "DASHBOARD_TOKEN: expected"),
+        (["--flash-edge", "http://h:1", "--modal-app", "a"], {}, "name two platforms"),
+    ],
+)
+def test_what_cannot_be_used_is_refused_by_name(
+    arguments: list[str], environ: dict[str, str], why: str
+) -> None:
+    with pytest.raises(ConfigError, match=why):
+        configuration(arguments, environ)
+
+
+def test_the_token_shows_nowhere() -> None:
+    assert "open-sesame" not in repr(configuration([], {"DASHBOARD_TOKEN": "open-sesame"}))
+
+
+def test_by_default_load_generator_and_edge_are_scraped_and_the_edge_may_be_absent() -> None:
+    told = [(target.job, target.url, target.optional) for target in fixed_targets(Config())]
+    assert told == [
+        ("loadgen", "http://127.0.0.1:9646/metrics", False),
+        ("edge", "http://127.0.0.1:7400/metrics", True),
+    ]
+    assert isinstance(platform_of(Config()), LocalEdgePlatform)
+
+
+def test_what_is_named_is_scraped_and_nothing_else() -> None:
+    only = configuration(["--scrape", "http://127.0.0.1:1/metrics"], {})
+    assert [target.url for target in fixed_targets(only)] == ["http://127.0.0.1:1/metrics"]
+    assert platform_of(only) is None
+    edge = configuration(["--flash-edge", "http://127.0.0.1:7500"], {})
+    assert [(target.url, target.optional) for target in fixed_targets(edge)] == [
+        ("http://127.0.0.1:9646/metrics", False),
+        ("http://127.0.0.1:7500/metrics", False),
+    ]
+
+
+def test_modal_needs_both_names() -> None:
+    whole = configuration(["--modal-app", "a", "--modal-cls", "C"], {})
+    assert isinstance(platform_of(whole), ModalPlatform)
+    with pytest.raises(ConfigError, match="--modal-cls"):
+        platform_of(configuration(["--modal-app", "a"], {}))
+
+
+def container(task_id: str, state: ContainerState, **more: float) -> Container:
+    return Container(
+        task_id=task_id,
+        url=f"http://127.0.0.1:90{task_id[-1]}",
+        state=state,
+        region="us-east",
+        **more,
+    )
+
+
+def test_containers_are_scraped_directly_once_they_can_answer() -> None:
+    found = container_targets(
+        [container("ta-1", ContainerState.STARTING), container("ta-2", ContainerState.DRAINING)]
+    )
+    assert [(target.key, target.url) for target in found] == [
+        ("container ta-2", "http://127.0.0.1:902/metrics")
+    ]
+    assert found[0].labels == {"container": "ta-2", "region": "us-east"}
+
+
+def test_what_happened_to_containers_is_told_once_with_its_own_time() -> None:
+    before = [container("ta-1", ContainerState.LIVE), container("ta-3", ContainerState.LIVE)]
+    after = [
+        container("ta-1", ContainerState.DRAINING),
+        container("ta-2", ContainerState.LIVE, ready_at=40.0),
+    ]
+    events = container_events(before, after, 50.0)
+    assert [(event.kind, event.at, event.labels["container"]) for event in events] == [
+        ("container_draining", 50.0, "ta-1"),
+        ("container_live", 40.0, "ta-2"),
+        ("container_gone", 50.0, "ta-3"),
+    ]
+    assert container_events(after, after, 51.0) == []

@@ -1,0 +1,188 @@
+"""The dashboard as a process: started, asked, killed, started again."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import sqlite3
+import subprocess
+import sys
+import threading
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from conftest import FakeTarget
+
+REQUESTS = "loadgen_requests_total"
+DURATIONS = "loadgen_request_duration_seconds"
+LABELS = {"region": "us-east", "routing": "sticky"}
+
+
+class Dashboard:
+    """One process of ``python -m dashboard`` on a free port."""
+
+    def __init__(self, store: Path, *arguments: str) -> None:
+        environ = {
+            k: v for k, v in os.environ.items() if not k.startswith(("DASHBOARD_", "FLASH_"))
+        }
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "dashboard", "--port", "0", "--store", str(store), *arguments],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env=environ,
+        )
+        assert self.process.stdout is not None
+        line = self.process.stdout.readline()
+        assert line.startswith("Dashboard: http://127.0.0.1:"), self.process.communicate()
+        self.url = line.removeprefix("Dashboard: ").strip().rstrip("/")
+
+    def get(self, path: str) -> Any:
+        with urllib.request.urlopen(self.url + path, timeout=10) as answer:
+            return json.load(answer)
+
+    def total(self, panel: str, since: float) -> float:
+        end = time.time() + 2
+        data = self.get(f"/api/panels/{panel}/data?start={since}&end={end}&step=1")
+        return sum(v or 0.0 for line in data["lines"] for _, v in line["points"]) * data["step"]
+
+    def stop(self, sig: int = signal.SIGTERM) -> tuple[int, str]:
+        if self.process.poll() is None:
+            self.process.send_signal(sig)
+        _, errors = self.process.communicate(timeout=10)
+        return self.process.returncode, errors
+
+
+@pytest.fixture
+def start() -> Iterator[Callable[..., Dashboard]]:
+    started: list[Dashboard] = []
+
+    def begin(store: Path, *arguments: str) -> Dashboard:
+        started.append(Dashboard(store, *arguments))
+        return started[-1]
+
+    yield begin
+    for dashboard in started:
+        dashboard.stop(signal.SIGKILL)
+
+
+def until(condition: Callable[[], bool], within_s: float = 10.0) -> None:
+    deadline = time.monotonic() + within_s
+    while not condition():
+        assert time.monotonic() < deadline, "it did not come to that in time"
+        time.sleep(0.05)
+
+
+@pytest.mark.end_to_end
+def test_killed_again_and_again_under_load_it_loses_nothing_and_counts_nothing_twice(
+    tmp_path: Path, fake_target: FakeTarget, start: Callable[..., Dashboard]
+) -> None:
+    store, began = tmp_path / "store.sqlite", time.time() - 5
+    counted = observed = 0
+    stop = threading.Event()
+
+    def traffic() -> None:
+        nonlocal counted, observed
+        while not stop.wait(0.002):
+            with fake_target.metrics.lock:
+                fake_target.metrics.count(REQUESTS, 3, outcome="ok", **LABELS)
+                fake_target.metrics.observe(DURATIONS, 0.01, 0.2, **LABELS)
+                counted += 3
+                observed += 2
+
+    fake_target.metrics.gauge("process_start_time_seconds", time.time() + 1)
+    thread = threading.Thread(target=traffic)
+    dashboard = start(store, "--scrape", fake_target.url)
+    thread.start()
+    try:
+        for pause in (1.4, 1.13, 0.9):
+            time.sleep(pause)
+            code, _ = dashboard.stop(signal.SIGKILL)
+            assert code == -signal.SIGKILL
+            dashboard = start(store, "--scrape", fake_target.url)
+        time.sleep(1.2)
+    finally:
+        stop.set()
+        thread.join()
+    until(lambda: dashboard.total("throughput", began) >= counted)
+    assert dashboard.total("throughput", began) == counted
+    assert dashboard.total("heatmap", began) == observed
+    assert dashboard.stop()[0] == 0
+    connection = sqlite3.connect(store)
+    assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+    connection.close()
+
+
+@pytest.mark.end_to_end
+def test_a_signal_stops_it_promptly_while_a_browser_watches(
+    tmp_path: Path, fake_target: FakeTarget, start: Callable[..., Dashboard]
+) -> None:
+    fake_target.metrics.count(REQUESTS, 1, outcome="ok", **LABELS)
+    dashboard = start(tmp_path / "store.sqlite", "--scrape", fake_target.url)
+    with urllib.request.urlopen(f"{dashboard.url}/api/live", timeout=10) as stream:
+        assert stream.headers["Content-Type"].startswith("text/event-stream")
+        assert stream.readline() == b"retry: 1000\n"
+        names = set()
+        while b"event: points\n" not in names:
+            names.add(stream.readline())
+        began = time.monotonic()
+        code, errors = dashboard.stop()
+        assert time.monotonic() - began < 2.5
+    assert (code, errors) == (0, "")
+
+
+@pytest.mark.end_to_end
+def test_what_was_stored_is_there_after_a_restart(
+    tmp_path: Path, fake_target: FakeTarget, start: Callable[..., Dashboard]
+) -> None:
+    began = time.time() - 2
+    fake_target.metrics.count(REQUESTS, 0, outcome="ok", **LABELS)
+    first = start(tmp_path / "store.sqlite", "--scrape", fake_target.url)
+    until(lambda: first.get("/api/targets")[0]["up"])
+    fake_target.metrics.count(REQUESTS, 41, outcome="ok", **LABELS)
+    until(lambda: first.total("throughput", began) == 41)
+    first.stop()
+    fake_target.close()
+    second = start(tmp_path / "store.sqlite", "--scrape", fake_target.url)
+    assert second.total("throughput", began) == 41
+
+
+def refusal(*arguments: str, **environ: str) -> str:
+    done = subprocess.run(
+        [sys.executable, "-m", "dashboard", *arguments],
+        capture_output=True,
+        text=True,
+        timeout=20,
+        env={**os.environ, **environ},
+    )
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert done.stderr.count("\n") == 1, done.stderr
+    return done.stderr
+
+
+def test_a_port_in_use_is_one_line_that_names_port_and_option(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        told = refusal("--port", port, "--store", str(tmp_path / "s.sqlite"))
+    assert f"port {port} is in use" in told
+    assert "--port" in told
+
+
+def test_a_store_of_something_else_is_refused_with_status_2(tmp_path: Path) -> None:
+    path = tmp_path / "s.sqlite"
+    path.write_text("something else, " * 300)
+    assert "--store" in refusal("--port", "0", "--store", str(path))
+
+
+def test_listening_for_all_without_a_token_is_refused_with_status_2(tmp_path: Path) -> None:
+    told = refusal("--host", "0.0.0.0", "--port", "0", "--store", str(tmp_path / "s.sqlite"))
+    assert "DASHBOARD_TOKEN" in told
