@@ -1,0 +1,1 @@
+"""The server under test: an ASGI application, and the Modal app that runs it."""
