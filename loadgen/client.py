@@ -243,12 +243,18 @@ class HttpClient:
         try:
             connection.exchange(wire)
         except ClientError as error:
-            return self._after_failure(error, connection, request, wire)
-        response = Response(request, connection, len(wire))
-        if connection.trailers is not NO_HEADERS:
-            response.rare.trailers = connection.trailers
-        self._give_back(connection)
-        return response
+            self._remember(connection)
+            if not _may_resend(error, request):
+                _time(error, connection.started, len(wire))
+                raise
+        else:
+            response = Response(request, connection, len(wire))
+            if connection.trailers is not NO_HEADERS:
+                response.rare.trailers = connection.trailers
+            self._give_back(connection)
+            return response
+        self.resends += 1
+        return self._attempt(request, wire, None, False, self.config.timeouts, resent=True)
 
     @property
     def connected(self) -> bool:
@@ -305,16 +311,6 @@ class HttpClient:
             self._remember(connection)
         return self._attempt(request, wire, None, stream, timeouts)
 
-    def _after_failure(
-        self, error: ClientError, connection: Connection, request: PreparedRequest, wire: bytes
-    ) -> Response:
-        self._remember(connection)
-        if not _may_resend(error, request):
-            _time(error, connection.started, len(wire))
-            raise error
-        self.resends += 1
-        return self._attempt(request, wire, None, False, self.config.timeouts, resent=True)
-
     def _attempt(
         self,
         request: PreparedRequest,
@@ -338,12 +334,12 @@ class HttpClient:
             )
         except ClientError as error:
             self._remember(connection)
-            if kept is not None and _may_resend(error, request):
-                self.resends += 1
-                return self._attempt(request, wire, None, stream, timeouts, resent=True)
-            _time(error, connection.started, connection.bytes_sent)
-            error.connect_s, error.resent = connect_s, resent
-            raise
+            if kept is None or not _may_resend(error, request):
+                _time(error, connection.started, connection.bytes_sent)
+                error.connect_s, error.resent = connect_s, resent
+                raise
+            self.resends += 1
+            return self._attempt(request, wire, None, stream, timeouts, resent=True)
         response = Response(request, connection, connection.bytes_sent)
         rare = response.rare
         rare.connect_s, rare.reused, rare.resent = connect_s, kept is not None, resent
@@ -364,16 +360,20 @@ class HttpClient:
             _time(error, begun, 0)
             error.resent = resent
             raise
+        connect_s = perf_counter() - begun
         connection = open_connection(
             channel,
             parser=self._parser,
             max_head_bytes=self.config.max_head_bytes,
             stream_buffer_bytes=self.config.stream_buffer_bytes,
         )
-        connect_s = perf_counter() - begun
         self.connects += 1
         if self._on_connect is not None:
-            self._on_connect(connect_s)
+            try:
+                self._on_connect(connect_s)
+            except BaseException:  # whatever it is, it must not leak the connection
+                connection.close()
+                raise
         return connection, connect_s
 
     def _give_back(self, connection: Connection) -> None:
@@ -411,11 +411,11 @@ class HttpClient:
         while (redirect := _redirect(response)) is not None:
             if len(history) == self.config.max_redirects:
                 response.close()
-                error = TooManyRedirects(
-                    f"more than {len(history)} redirects, last to {redirect.url}"
+                raise _time(
+                    TooManyRedirects(f"more than {len(history)} redirects, last to {redirect.url}"),
+                    response.started,
+                    response.bytes_sent,
                 )
-                _time(error, response.started, response.bytes_sent)
-                raise error
             if redirect.keeps_body and response.request.frames is not None:
                 response.close()
                 raise UsageError(
@@ -493,7 +493,8 @@ def _may_resend(error: ClientError, request: PreparedRequest) -> bool:
     )
 
 
-def _time(error: ClientError, started: float, bytes_sent: int) -> None:
+def _time(error: ClientError, started: float, bytes_sent: int) -> ClientError:
     error.started = started
     error.elapsed_s = perf_counter() - started
     error.bytes_sent = bytes_sent
+    return error

@@ -190,7 +190,7 @@ class Connection(_Hot):
             self._abandon()
             raise
         if self._error is not None:
-            raise self._error
+            raise self._take_error()
 
     def exchange_slowly(
         self,
@@ -226,9 +226,11 @@ class Connection(_Hot):
         """
         while not self._queue:
             if self._error is not None:
-                raise self._error
+                raise self._take_error()
             if self._done:
                 return None
+            if self.closed:  # its reader was interrupted before
+                raise ConnectionLost("the connection was closed before the response's end")
             try:
                 self._wait(self._begun + self._total_s)
             except BaseException:  # a kill above all
@@ -324,7 +326,13 @@ class Connection(_Hot):
             self._wait(deadline)
             deadline = self.deadline
         if self._error is not None:
-            raise self._error
+            raise self._take_error()
+
+    def _take_error(self) -> ClientError:
+        # Kept, it would make a cycle of connection, error, traceback and frame.
+        error, self._error = self._error, None
+        assert error is not None
+        return error
 
     def _wait(self, deadline: float) -> None:
         self._waiter = getcurrent()

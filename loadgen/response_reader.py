@@ -25,15 +25,20 @@ class _Chunks:
         self.complete = False
         self.excess = False
         self._in_body = False
-        self._parser = httptools.HttpResponseParser(self)
+        self._parser: httptools.HttpResponseParser | None = httptools.HttpResponseParser(self)
         self._parser.feed_data(_CHUNKED_START)
 
     def feed(self, data: bytes) -> None:
+        assert self._parser is not None
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserError as error:
             if not self.complete:
                 raise MalformedResponse(f"the chunked body is malformed: {error}") from None
+
+    def finish(self) -> None:
+        """No more bytes are fed: break the cycle with the parser, which is freed at once then."""
+        self._parser = None
 
     def on_headers_complete(self) -> None:
         self._in_body = True
@@ -204,3 +209,5 @@ class ResponseReader:
         else:
             self._quiet_bytes = quiet
         self.complete, self.excess = chunks.complete, chunks.excess
+        if chunks.complete:
+            chunks.finish()

@@ -675,6 +675,37 @@ def test_greenlets_that_share_a_client_get_their_own_responses(scripted):
             assert one.value == [f"/{n}-{i}" for i in range(20)]
 
 
+def test_no_request_leaves_work_for_the_garbage_collector(scripted):
+    chunked = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n1\r\na\r\n0\r\n\r\n"
+
+    def script(peer, _n):
+        for wire in (OK, chunked, OK, chunked, b"nonsense\r\n\r\n"):
+            peer.request()
+            peer.send(wire)
+
+    def errors(client, n):
+        count = 0
+        for _ in range(n):
+            for stream in (False, True):
+                try:
+                    assert client.send("GET", "/", stream=stream).content
+                except MalformedResponse:
+                    count += 1
+        return count
+
+    with HttpClient(scripted(script).url) as client:
+        errors(client, 5)
+        gc.collect()
+        gc.disable()
+        try:
+            assert errors(client, 10) == 4
+            client.close()
+            unreachable = gc.collect()
+        finally:
+            gc.enable()
+    assert unreachable == 0
+
+
 # Bodies in pieces.
 
 

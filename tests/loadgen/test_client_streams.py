@@ -241,6 +241,21 @@ def test_a_stream_can_be_killed_while_it_waits(scripted):
     assert not client.connected
 
 
+def test_a_stream_that_was_interrupted_does_not_hang_when_read_on(scripted):
+    def script(peer, _n):
+        peer.request()
+        peer.send(CHUNKED + chunk(b"one"))
+        peer.wait_closed()
+
+    response = HttpClient(scripted(script).url).send("GET", "/", stream=True)
+    pieces = response._pieces([])
+    assert next(pieces)[0] == b"one"
+    with pytest.raises(gevent.Timeout), gevent.Timeout(0.02):
+        next(pieces)
+    with pytest.raises(ConnectionLost, match="closed before the response's end"):
+        response.rare.stream.next_piece()
+
+
 def test_closing_a_stream_from_elsewhere_wakes_its_reader(scripted):
     def script(peer, _n):
         peer.request()
