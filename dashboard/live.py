@@ -99,26 +99,28 @@ class LiveHub:
         changed = self._feed.take_changes()
         steps = {client.step for client in self._clients}
         self._unsent = {step: since for step, since in self._unsent.items() if step in steps}
-        if changed is not None:
-            for step in steps:
-                first = changed // step * step
-                self._unsent[step] = min(first, self._unsent.get(step, first))
-        status = sse_message("status", self._status())
+        for step in steps:
+            if changed is not None:
+                self._send_from(step, changed)
+        due = {step: window for step in steps if (window := self._due(step, second))}
+        # A step under way is due when it is over, whether or not anything more comes.
+        self._unsent |= {step: window.end for step, window in due.items()}
         views: dict[tuple[object, ...], list[_Client]] = {}
         for client in self._clients:
             views.setdefault((client.step, client.panels, client.match), []).append(client)
-        sent: dict[int, int] = {}
+        status = sse_message("status", self._status())
         for clients in views.values():
-            window = self._due(clients[0].step, second)
             message = status
+            window = due.get(clients[0].step)
             if window is not None:
                 match = dict(clients[0].match)
                 message += await self._points(clients[0].panels, match, window)
-                sent[window.step] = window.end
             for client in clients:
-                self._put(client, message, window)
-        # A step under way is due when it is over, whether or not anything more comes.
-        self._unsent |= sent
+                self._put(client, message)
+
+    def _send_from(self, step: int, second: int) -> None:
+        first = second // step * step
+        self._unsent[step] = min(first, self._unsent.get(step, first))
 
     async def stream(
         self, *, step: int, panels: tuple[str, ...], match: Match, since: int | None
@@ -127,6 +129,8 @@ class LiveHub:
         client = _Client(step, panels, tuple(sorted(match.items())))
         self._clients.add(client)
         self._metrics.live_clients.set(len(self._clients))
+        # The step under way was loaded half, or not at all; it is sent when it is over.
+        self._send_from(step, int(self._clock()))
         try:
             yield f"retry: {RETRY_MS}\n\n".encode()
             yield sse_message("status", self._status())
@@ -169,7 +173,7 @@ class LiveHub:
             return b""
         return await self._points(client.panels, dict(client.match), Window(start, end, step))
 
-    def _put(self, client: _Client, message: bytes, window: Window | None) -> None:
+    def _put(self, client: _Client, message: bytes) -> None:
         if client.queue.full():
             client.queue.get_nowait()
             self._metrics.live_skips.inc()

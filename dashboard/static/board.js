@@ -65,13 +65,13 @@ export class Board {
     plot.style.minHeight = `${layout.height}px`;
     const canvas = element("div", "canvas");
     canvas.setAttribute("role", "img");
-    const cursor = element("div", "cursor");
+    const cursors = element("div", "cursors");
     const empty = element("div", "empty");
     empty.hidden = true;
-    plot.append(canvas, cursor, empty);
+    plot.append(canvas, cursors, empty);
     const foot = element("footer", "", panel.metric);
     card.append(head, plot, foot);
-    this.cards.set(panel.id, { layout, panel, card, plot, canvas, cursor, empty, foot, legend, inSight: false, width: 0 });
+    this.cards.set(panel.id, { layout, panel, card, plot, canvas, cursors, empty, foot, legend, inSight: false, width: 0 });
     this.sight.observe(card);
     this.sizes.observe(plot);
     return card;
@@ -149,16 +149,17 @@ export class Board {
 
   /** The time under the pointer, on every chart at once. */
   #cursor(x) {
-    for (const { canvas, cursor, inSight, plot } of this.cards.values()) {
-      const axis = canvas._fullLayout?.xaxis;
-      if (x === null || x === undefined || !axis || !inSight) {
-        cursor.style.display = "none";
-        continue;
-      }
-      const at = axis._offset + axis.d2p(x);
-      cursor.style.display = at >= axis._offset && at <= axis._offset + axis._length ? "block" : "none";
-      cursor.style.transform = `translateX(${Math.round(at)}px)`;
-      cursor.style.height = `${plot.clientHeight}px`;
+    for (const { canvas, cursors, inSight } of this.cards.values()) {
+      const layout = canvas._fullLayout;
+      const places = x === null || x === undefined || !layout || !inSight ? [] : placesOf(layout, x);
+      while (cursors.childElementCount < places.length) cursors.append(element("i"));
+      [...cursors.children].forEach((cursor, index) => {
+        const place = places[index];
+        cursor.style.display = place ? "block" : "none";
+        if (!place) return;
+        cursor.style.height = `${place.height}px`;
+        cursor.style.transform = `translate(${place.left}px, ${place.top}px)`;
+      });
     }
   }
 
@@ -187,6 +188,17 @@ export class Board {
       card.empty.append(link);
     }
   }
+}
+
+/** Where a time lies in each of a figure's small charts, in pixels. */
+function placesOf(layout, x) {
+  return Object.keys(layout).filter((name) => /^xaxis\d*$/.test(name)).flatMap((name) => {
+    const across = layout[name];
+    const up = layout[name.replace("x", "y")];
+    const at = across.d2p(x);
+    if (!(at >= 0 && at <= across._length)) return [];
+    return [{ left: Math.round(across._offset + at), top: Math.round(up._offset), height: Math.round(up._length) }];
+  });
 }
 
 function nextFrame() {

@@ -85,6 +85,10 @@ function timeAxis({ frame, since }) {
     ],
     nticks: 8,
     hoverformat: "%H:%M:%S",
+    // The cursor of the page is drawn over all charts; Plotly's own is not wanted besides.
+    showspikes: false,
+    spikethickness: -2,
+    spikecolor: "rgba(0,0,0,0)",
   };
 }
 
@@ -128,7 +132,7 @@ function trace(x, values, { name, colour, dash = "solid", width = 2, opacity = 1
     type: "scatter",
     // A point without neighbours is no line; it is drawn as a dot.
     mode: dotted ? "lines+markers" : "lines",
-    ...(dotted ? { marker: { color: colour, size: alone.map((is) => (is ? 5 : 0)) } } : {}),
+    ...(dotted ? { marker: { color: colour, size: alone.map((is) => (is ? 5 : 0)), line: { width: 0 } } } : {}),
     x,
     y: values,
     name,
@@ -179,11 +183,11 @@ function containers(lines, x) {
   const sums = summed(lines, (labels) => labels.state ?? "", x.length);
   const states = [...sums.keys()].sort((a, b) => order.indexOf(a) - order.indexOf(b));
   const traces = states.map((state) => trace(x, sums.get(state), {
-    name: plain(state), colour: stateColour(state), width: 1.5, stackgroup: "all", line: { shape: "hv", color: stateColour(state), width: 1.5 },
-    fillcolor: faded(stateColour(state), 0.25),
+    name: plain(state), colour: stateColour(state), stackgroup: "all", line: { shape: "hv", color: stateColour(state), width: 0 },
+    fillcolor: faded(stateColour(state), 0.55),
   }));
   const legend = states.map((state) => ({ name: state, colour: stateColour(state) }));
-  return { traces, legend, layout: { yaxis: valueAxis({ ...floor([...sums.values()].map((values) => ({ values })), 4), dtick: undefined }) } };
+  return { traces, legend, layout: { yaxis: valueAxis(wholes([...sums.values()])) } };
 }
 
 function outcomes(lines, x) {
@@ -203,11 +207,12 @@ function outcomes(lines, x) {
 
 function generator(lines, x, view) {
   const facets = [
-    { title: "Users", lines: lines.filter(({ labels }) => ["users", "in_flight"].includes(labels.measure)), axis: {} },
+    { title: "Users and requests in flight", lines: lines.filter(({ labels }) => ["users", "in_flight"].includes(labels.measure)), axis: {} },
     { title: "CPU of a process", lines: lines.filter(({ labels }) => labels.measure === "cpu_ratio"), axis: { tickformat: ".0%" }, format: ".1%" },
     { title: "Late starts, p99", lines: lines.filter(({ labels }) => labels.measure === "schedule_lag_p99_s"), axis: { tickformat: ".3~s", ticksuffix: "s" }, format: ".3~s", unit: "s" },
-    { title: "Workers", lines: lines.filter(({ labels }) => labels.measure === "workers"), axis: {} },
+    { title: "Workers", lines: lines.filter(({ labels }) => labels.measure === "workers") },
   ];
+  facets[3].axis = wholes(facets[3].lines.map(({ values }) => values));
   const palette = [css("--accent"), css("--warn"), css("--good"), css("--bad"), css("--soft")];
   return faceted(facets, x, { ...view, ownScales: true }, (facet, suffix) => facet.lines.map(({ labels, values }, at) => trace(x, values, {
     name: plain(labels.process ?? { users: "users", in_flight: "in flight", workers: "workers" }[labels.measure] ?? "p99"),
@@ -236,13 +241,16 @@ function logAxis(values) {
   const [least, most] = values.reduce(([low, high], value) => [Math.min(low, value), Math.max(high, value)], [Infinity, 0]);
   const low = Math.log10(least) - 0.12;
   const high = Math.log10(most) + 0.12;
-  const wide = high - low > 1.7;
-  const ticks = [];
-  for (let power = -6; power <= 3; power += 1) {
-    for (const digit of wide ? [1] : [1, 2, 5]) {
-      const value = digit * 10 ** power;
-      if (Math.log10(value) >= low && Math.log10(value) <= high) ticks.push(value);
+  let ticks = [];
+  for (const digits of [[1], [1, 3], [1, 2, 5], [1, 2, 3, 4, 5, 6, 7, 8, 9]]) {
+    ticks = [];
+    for (let power = -6; power <= 3; power += 1) {
+      for (const digit of digits) {
+        const value = digit * 10 ** power;
+        if (Math.log10(value) >= low && Math.log10(value) <= high) ticks.push(value);
+      }
     }
+    if (ticks.length >= 3) break;
   }
   return { type: "log", range: [low, high], autorange: false, tickvals: ticks, ticktext: ticks.map(tickText) };
 }
@@ -268,7 +276,7 @@ function faceted(facets, x, view, tracesOf, axisOf) {
     const domainX = stacked ? [0, 1] : [at * (wide + gap), at * (wide + gap) + wide];
     const domainY = stacked ? [1 - at * (tall + rowGap) - tall, 1 - at * (tall + rowGap)] : [0, 1];
     const sameScale = axisOf(facet).type === "log";
-    layout[`xaxis${suffix}`] = { ...timeAxis(view), domain: domainX, anchor: `y${suffix}`, nticks: stacked ? 6 : Math.max(3, Math.round(8 / count)) };
+    layout[`xaxis${suffix}`] = { ...timeAxis(view), domain: domainX, anchor: `y${suffix}`, nticks: stacked ? 6 : Math.max(4, Math.round(14 / count)) };
     layout[`yaxis${suffix}`] = { ...axisOf(facet), domain: domainY, anchor: `x${suffix}`, showticklabels: stacked || at === 0 || !sameScale };
     if (facet.title) {
       layout.annotations.push({
@@ -351,6 +359,12 @@ function summed(lines, keyOf, length) {
 function floor(lines, least) {
   const most = Math.max(0, ...lines.map(({ values }) => values.reduce((high, value) => Math.max(high, value ?? 0), 0)));
   return most < least ? { range: [0, least * 1.05], autorange: false } : {};
+}
+
+/** A scale of whole numbers, for things that are counted one by one. */
+function wholes(rows) {
+  const most = Math.max(1, ...rows.map((values) => values.reduce((high, value) => Math.max(high, value ?? 0), 0)));
+  return most < 6 ? { dtick: 1, range: [0, most + 0.5], autorange: false } : {};
 }
 
 function faded(colour, alpha) {
