@@ -45,13 +45,17 @@ class Beat(Feed, Protocol):
 def create_app(
     config: Config,
     source: Source,
-    beat: Beat,
+    beat: Beat | None = None,
     *,
     metrics: OwnMetrics | None = None,
     clock: Callable[[], float] = time.time,
 ) -> FastAPI:
-    """The application over ``source``; ``beat`` and the live stream run while it does."""
+    """The application over ``source``; ``beat`` and the live stream run while it does.
+
+    Without a ``beat`` somebody else fills the source, and the newest seconds are looked at anew.
+    """
     own = metrics or OwnMetrics()
+    beat = beat or _Elsewhere(clock)
     hub = LiveHub(source, beat, metrics=own, status=lambda: status_json(beat), clock=clock)
     page = load_page({"locust_url": config.locust_url})
 
@@ -85,6 +89,27 @@ def create_app(
     app.add_exception_handler(HTTPException, _http_error)
     app.add_middleware(Gate, hosts=(*config.allowed_hosts, config.host), token=config.token)
     return app
+
+
+class _Elsewhere:
+    """The beat of a source that is filled by somebody else."""
+
+    platform_error = None
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+
+    async def run(self) -> None:
+        await asyncio.Event().wait()
+
+    async def settled(self, within_s: float) -> None:
+        pass
+
+    def take_changes(self) -> int | None:
+        return int(self._clock()) - 2
+
+    def status(self) -> list[TargetStatus]:
+        return []
 
 
 async def _supervised(work: Callable[[], Awaitable[None]]) -> None:
