@@ -1,0 +1,168 @@
+"""Request heads: taken apart strictly, and written anew for a container.
+
+What is refused is what leaves two readers of the same bytes in doubt about where a message ends
+(RFC 9112 sections 2.2, 5, 6.3 and 11.2): bare CR or LF, folded lines, blanks before a colon,
+control characters, several or malformed lengths, a length beside a transfer coding, a coding other
+than ``chunked``.
+"""
+
+import re
+from dataclasses import dataclass
+from typing import Final
+
+__all__ = ["LONGEST_HEAD", "RequestError", "RequestHead", "parse_request"]
+
+LONGEST_HEAD: Final = 32 * 1024
+"""Bytes; a longer head is refused with 431."""
+
+_TOKEN: Final = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"
+_FIELDS: Final = rb"((?:" + _TOKEN + rb":[\t\x20-\x7e\x80-\xff]*\r\n)*)"
+_HEAD: Final = re.compile(
+    rb"(" + _TOKEN + rb") ([\x21-\x7e\x80-\xff]+) HTTP/(\d)\.(\d)\r\n" + _FIELDS + rb"\r\n"
+)
+_TARGET: Final = re.compile(rb"/[^#]*|\*|https?://[^#]+", re.IGNORECASE)
+_IDEMPOTENT: Final = frozenset({b"GET", b"HEAD", b"OPTIONS", b"TRACE", b"PUT", b"DELETE"})
+_LONGEST_NUMBER: Final = 18
+
+# Fields that concern one connection only (RFC 9110 section 7.6.1).
+_HOP_BY_HOP: Final = frozenset(
+    {b"connection", b"keep-alive", b"proxy-connection", b"te", b"upgrade", b"transfer-encoding"}
+)
+
+
+class RequestError(Exception):
+    """A head that is refused with ``status``."""
+
+    def __init__(self, status: int, reason: str) -> None:
+        super().__init__(reason)
+        self.status = status
+
+
+@dataclass(frozen=True, slots=True)
+class RequestHead:
+    """One request's head. ``length`` is ``None`` where the body is chunked, 0 where there is none.
+
+    ``forward`` is the head as the container gets it, up to where the forwarding fields go.
+    ``upgrade`` tells that the connection may become a tunnel; ``keep_alive`` that another
+    request may follow; ``old`` that the client speaks HTTP/1.0.
+    """
+
+    method: bytes
+    forward: bytes
+    length: int | None
+    session: str | None
+    keep_alive: bool
+    upgrade: bool
+    old: bool
+    idempotent: bool
+    forwarded_for: bytes
+    modal_key: bytes
+    modal_secret: bytes
+    authorization: bytes
+
+    @property
+    def has_body(self) -> bool:
+        return self.length != 0
+
+
+def parse_request(head: bytes) -> RequestHead:
+    """Take a whole head apart, from the request line to the empty line.
+
+    Raises:
+        RequestError: the head is refused.
+    """
+    match = _HEAD.fullmatch(head)
+    if match is None:
+        raise RequestError(400, "malformed head")
+    method, target, major, minor, fields = match.groups()
+    if major != b"1":
+        raise RequestError(505, "only HTTP/1 is spoken here")
+    if method == b"CONNECT" or _TARGET.fullmatch(target) is None:
+        raise RequestError(400, "malformed request target")
+    if target == b"*" and method != b"OPTIONS":
+        raise RequestError(400, "malformed request target")
+    values = _values(fields)
+    old = minor == b"0"
+    hosts = values.get(b"host", ())
+    if len(hosts) > 1 or (not hosts and not old) or any(b"," in host for host in hosts):
+        raise RequestError(400, "expected one Host field")
+    length = _length(values, old=old)
+    connection = _members(values.get(b"connection", ()))
+    upgrade = b"upgrade" in connection and b"upgrade" in values and not old
+    sessions = values.get(b"modal-session-id", ())
+    return RequestHead(
+        method=method,
+        forward=_forward(head, fields, connection, length=length, upgrade=upgrade, values=values),
+        length=length,
+        session=str(sessions[0], "latin-1") if sessions and sessions[0] else None,
+        keep_alive=b"close" not in connection and (not old or b"keep-alive" in connection),
+        upgrade=upgrade,
+        old=old,
+        idempotent=method in _IDEMPOTENT,
+        forwarded_for=b", ".join(values.get(b"x-forwarded-for", ())),
+        modal_key=_only(values, b"modal-key"),
+        modal_secret=_only(values, b"modal-secret"),
+        authorization=_only(values, b"authorization"),
+    )
+
+
+def _values(fields: bytes) -> dict[bytes, list[bytes]]:
+    values: dict[bytes, list[bytes]] = {}
+    for line in fields.split(b"\r\n")[:-1]:
+        name, _, value = line.partition(b":")
+        values.setdefault(name.lower(), []).append(value.strip(b" \t"))
+    return values
+
+
+def _length(values: dict[bytes, list[bytes]], *, old: bool) -> int | None:
+    lengths, codings = values.get(b"content-length"), values.get(b"transfer-encoding")
+    if codings is not None:
+        if lengths is not None or old:
+            raise RequestError(400, "a transfer coding beside a length, or from HTTP/1.0")
+        if len(codings) != 1 or codings[0].lower() != b"chunked":
+            raise RequestError(501, "the one transfer coding known is chunked")
+        return None
+    if lengths is None:
+        return 0
+    if len(lengths) != 1 or not lengths[0].isdigit() or len(lengths[0]) > _LONGEST_NUMBER:
+        raise RequestError(400, "malformed or repeated Content-Length")
+    return int(lengths[0])
+
+
+def _forward(
+    head: bytes,
+    fields: bytes,
+    connection: frozenset[bytes],
+    *,
+    length: int | None,
+    upgrade: bool,
+    values: dict[bytes, list[bytes]],
+) -> bytes:
+    start = head[: len(head) - len(fields) - 2]
+    if start.endswith(b"0\r\n"):
+        start = start[:-3] + b"1\r\n"
+    drop = _HOP_BY_HOP | connection | {b"x-forwarded-for", b"x-forwarded-proto"}
+    # Nothing may take away what says where the body ends.
+    drop -= {b"content-length", b"host"}
+    if not drop.isdisjoint(values):
+        fields = b"".join(
+            line + b"\r\n"
+            for line in fields.split(b"\r\n")[:-1]
+            if line.partition(b":")[0].lower() not in drop
+        )
+    if length is None:
+        fields += b"transfer-encoding: chunked\r\n"
+    if upgrade:
+        fields += b"connection: upgrade\r\nupgrade: " + values[b"upgrade"][0] + b"\r\n"
+    return start + fields
+
+
+def _members(values: list[bytes] | tuple[()]) -> frozenset[bytes]:
+    return frozenset(
+        member.strip().lower() for value in values for member in value.split(b",") if member.strip()
+    )
+
+
+def _only(values: dict[bytes, list[bytes]], name: bytes) -> bytes:
+    found = values.get(name, ())
+    return found[0] if len(found) == 1 else b""

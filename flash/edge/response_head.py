@@ -1,0 +1,104 @@
+"""Response heads of containers: taken apart strictly, and written anew for the client."""
+
+import re
+from dataclasses import dataclass
+from typing import Final
+
+__all__ = ["ResponseError", "ResponseHead", "parse_response"]
+
+_TOKEN: Final = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"
+_HEAD: Final = re.compile(
+    rb"HTTP/1\.([01]) ([1-9]\d\d)(?: [\t\x20-\x7e\x80-\xff]*)?\r\n((?:"
+    + _TOKEN
+    + rb":[\t\x20-\x7e\x80-\xff]*\r\n)*)\r\n"
+)
+_FIELD: Final = re.compile(
+    rb"^(connection|keep-alive|proxy-connection|transfer-encoding|content-length|upgrade|x-edge-[^:]*)"
+    rb":[ \t]*(.*?)[ \t]*\r\n",
+    re.IGNORECASE | re.MULTILINE,
+)
+_LONGEST_NUMBER: Final = 18
+
+
+class ResponseError(Exception):
+    """A container answered with what is no HTTP/1 response."""
+
+
+@dataclass(frozen=True, slots=True)
+class ResponseHead:
+    """One response's head.
+
+    ``length`` is that of the body; ``None`` with ``chunked`` false means that it ends with the
+    connection. ``head`` is as the client gets it, up to where the edge's own fields go.
+    ``keep_alive`` tells whether the container takes another request on this connection.
+    """
+
+    status: int
+    head: bytes
+    length: int | None
+    chunked: bool
+    keep_alive: bool
+
+
+def parse_response(head: bytes, method: bytes) -> ResponseHead:
+    """Take a whole head apart; ``method`` is the request's, which decides about a body.
+
+    Raises:
+        ResponseError: it is malformed, or in doubt about where the body ends.
+    """
+    match = _HEAD.fullmatch(head)
+    if match is None:
+        raise ResponseError("malformed response head")
+    minor, code, fields = match.groups()
+    status = int(code)
+    lengths: list[bytes] = []
+    codings: list[bytes] = []
+    connection: set[bytes] = set()
+    upgrade = b""
+    rewrite = False
+    for name, value in _FIELD.findall(fields):
+        name = name.lower()
+        if name == b"content-length":
+            lengths.append(value)
+            continue
+        rewrite = True
+        if name == b"transfer-encoding":
+            codings.append(value.lower())
+        elif name == b"connection":
+            connection |= {part.strip().lower() for part in value.split(b",")}
+        elif name == b"upgrade":
+            upgrade = value
+    keep_alive = b"close" not in connection and (minor == b"1" or b"keep-alive" in connection)
+    no_body = method == b"HEAD" or status < 200 or status in (204, 304)
+    chunked = bool(codings)
+    if codings and (codings != [b"chunked"] or lengths):
+        raise ResponseError("transfer coding in doubt")
+    if any(not value.isdigit() or len(value) > _LONGEST_NUMBER for value in lengths):
+        raise ResponseError("malformed Content-Length")
+    if len(set(lengths)) > 1 or (len(lengths) > 1 and not no_body):
+        raise ResponseError("repeated Content-Length")
+    length = 0 if no_body else int(lengths[0]) if lengths else None
+    written = head[:-2]
+    if rewrite:
+        written = _without(head[: len(head) - len(fields) - 2], fields, connection)
+        if chunked and not no_body:
+            written += b"transfer-encoding: chunked\r\n"
+        if status == 101:
+            written += b"connection: upgrade\r\nupgrade: " + upgrade + b"\r\n"
+    return ResponseHead(status, written, length, chunked and not no_body, keep_alive)
+
+
+def _without(start: bytes, fields: bytes, connection: set[bytes]) -> bytes:
+    kept = [start]
+    for line in fields.split(b"\r\n")[:-1]:
+        name = line.partition(b":")[0].lower()
+        own = name.startswith(b"x-edge-")
+        if own or name in _CONNECTION_ONLY or (name in connection and name != b"content-length"):
+            continue
+        kept.append(line + b"\r\n")
+    return b"".join(kept)
+
+
+_CONNECTION_ONLY: Final = frozenset(
+    {b"connection", b"keep-alive", b"proxy-connection", b"transfer-encoding", b"upgrade"}
+)
