@@ -245,10 +245,10 @@ class HttpClient:
         except ClientError as error:
             self._remember(connection)
             if not _may_resend(error, request):
-                _time(error, connection.started, len(wire))
+                _time(error, connection.started, connection.bytes_sent)
                 raise
         else:
-            response = Response(request, connection, len(wire))
+            response = Response(request, connection)
             if connection.trailers is not NO_HEADERS:
                 response.rare.trailers = connection.trailers
             self._give_back(connection)
@@ -340,7 +340,7 @@ class HttpClient:
                 raise
             self.resends += 1
             return self._attempt(request, wire, None, stream, timeouts, resent=True)
-        response = Response(request, connection, connection.bytes_sent)
+        response = Response(request, connection)
         rare = response.rare
         rare.connect_s, rare.reused, rare.resent = connect_s, kept is not None, resent
         rare.trailers = connection.trailers

@@ -50,6 +50,7 @@ class _Hot:
         "_wait_s",
         "_waiter",
         "bytes_received",
+        "bytes_sent",
         "closed",
         "deadline",
         "first_at",
@@ -95,7 +96,6 @@ class Connection(_Hot):
         "_watcher",
         "_whole",
         "_write_watcher",
-        "bytes_sent",
         "timeouts",
     )
 
@@ -177,6 +177,7 @@ class Connection(_Hot):
                 sent = send(wire)
             except OSError:  # _upload tries again, and judges
                 sent = 0
+            self.bytes_sent = sent
             if sent != len(wire):
                 self._begin(is_head=False, stream=False)
                 self.bytes_sent = sent
@@ -479,7 +480,7 @@ class Connection(_Hot):
 class TlsConnection(Connection):
     """A connection through TLS; ``session`` is there to be resumed once it is closed."""
 
-    __slots__ = ("_pending", "_tls", "session")
+    __slots__ = ("_tls", "session")
 
     def _bind(self, channel: Channel) -> None:
         assert channel.tls is not None
@@ -487,15 +488,13 @@ class TlsConnection(Connection):
         self._tls: TlsStream = channel.tls
         self._recv = channel.tls.read
         self._send = channel.tls.write
-        self._pending = channel.tls.pending
 
     def _on_readable(self) -> None:
         recv = self._recv
         try:
+            # One record, of 16 KiB at most, and so all that OpenSSL took from the socket: what
+            # it kept back the event loop could not see.
             data = recv(_RECV_BYTES)
-            # One read returns one record at most, and what OpenSSL holds the loop cannot see.
-            while self._pending():
-                data += recv(_RECV_BYTES)
         except (SSLWantReadError, SSLWantWriteError):
             return  # a session ticket, or part of a record
         except ssl.SSLZeroReturnError:

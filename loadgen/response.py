@@ -115,14 +115,14 @@ class Response:
         "status_code",
     )
 
-    def __init__(self, request: PreparedRequest, connection: Connection, bytes_sent: int) -> None:
+    def __init__(self, request: PreparedRequest, connection: Connection) -> None:
         head = connection.head
         assert head is not None
         self.request = request
         self.head = head
         self.status_code = head.status
         self.started = connection.started
-        self.bytes_sent = bytes_sent
+        self.bytes_sent = connection.bytes_sent
         self.bytes_received = connection.bytes_received
         self._raw = connection.raw
         self._offset = connection.offset

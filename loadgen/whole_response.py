@@ -24,7 +24,7 @@ class WholeResponseParser:
         self.last: Head | None = None
         self._body_bytes = 0
         self._begun = self._completed = 0
-        self._chunked = self._keep_alive = False
+        self._keep_alive = False
         self._status = 0
         self._parser = httptools.HttpResponseParser(self)
 
@@ -50,7 +50,6 @@ class WholeResponseParser:
         if (
             self._completed != 1
             or self._begun != 1
-            or self._chunked
             or status < 200
             or status == 204  # these may declare a length that is not their body's
             or status == 304
@@ -60,7 +59,8 @@ class WholeResponseParser:
             self._start_anew()
             return None
         head_bytes = len(data) - self._body_bytes
-        # llhttp passes over line ends that follow a response; they would move the body.
+        # Chunks, and the line ends after a response that llhttp passes over, are no part of
+        # what it told of the body: its length would put the end of the head at the wrong place.
         if data[-1] in _CR_OR_LF and data.find(b"\r\n\r\n") + 4 != head_bytes:
             return None
         head = Head(
@@ -70,16 +70,12 @@ class WholeResponseParser:
         return head
 
     def _start_anew(self) -> None:
-        self._chunked = False
         self._parser = httptools.HttpResponseParser(self)
 
     # What llhttp calls.
 
     def on_message_begin(self) -> None:
         self._begun += 1
-
-    def on_chunk_header(self) -> None:
-        self._chunked = True
 
     def on_body(self, piece: bytes) -> None:
         self._body_bytes += len(piece)

@@ -52,7 +52,7 @@ class Peer:
         self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         for at in range(len(data)):
             self.sock.sendall(data[at : at + 1])
-            gevent.sleep(0)
+            gevent.idle()
 
     def close(self) -> None:
         self.sock.close()
@@ -82,7 +82,7 @@ class ScriptedServer:
 
     def __init__(self, script: Callable[[Peer, int], None], listener=("127.0.0.1", 0), **tls):
         self._script = script
-        self.connections = 0
+        self.connections = self.open = 0
         self.server = StreamServer(listener, self._serve, **tls)
         self.server.start()
         self.port = self.server.server_port
@@ -91,11 +91,13 @@ class ScriptedServer:
     def _serve(self, sock, _address) -> None:
         n = self.connections
         self.connections += 1
+        self.open += 1
         try:
             self._script(Peer(sock), n)
         except ConnectionError:
             pass  # the client was quicker to close; what it says of that is what is tested
         finally:
+            self.open -= 1
             sock.close()
 
 

@@ -204,8 +204,8 @@ def test_a_reader_that_falls_behind_holds_up_the_server_not_the_memory(scripted,
         last = -1
         while sent != last:  # until the server is stuck
             last = sent
-            for _ in range(100):
-                gevent.sleep(0)
+            for _ in range(20):
+                gevent.idle()
         assert sent < 400
         size = 0
         for part in response.iter_content(len(piece)):
@@ -264,7 +264,7 @@ def test_closing_a_stream_from_elsewhere_wakes_its_reader(scripted):
 
     response = HttpClient(scripted(script).url).send("GET", "/", stream=True)
     reader = gevent.spawn(lambda: response.content)
-    gevent.sleep(0)
+    gevent.idle()
     response.close()
     reader.join(5)
     assert isinstance(reader.exception, ConnectionLost)

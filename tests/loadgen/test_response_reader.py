@@ -153,6 +153,38 @@ def test_no_bytes_crash_the_reader(data, after_head):
         assert reader.complete
 
 
+SIMPLE = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok"
+
+
+@pytest.mark.parametrize(
+    "wire",
+    [
+        SIMPLE[:-1],
+        SIMPLE[:20],
+        SIMPLE + b"H",
+        SIMPLE + b"HTTP/1.1 2",
+        SIMPLE + b"\r",
+        SIMPLE + b"\r\n\r\n",
+        SIMPLE + SIMPLE,
+        b"HTTP/1.1 103 Early Hints\r\n\r\n",
+        b"HTTP/1.1 103 Early Hints\r\n\r\n" + SIMPLE,
+        b"HTTP/1.1 204 No Content\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\n\r\nuntil the end",
+        b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n1\r\na\r\n0\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n4\r\n\r\n\r\n\r\n0\r\n\r\n",
+        b"HTTP/1.0 200 OK\r\ncontent-length: 2\r\n\r\nok",
+        b"HTTP/0.9 200 OK\r\ncontent-length: 2\r\nconnection: keep-alive\r\n\r\nok",
+        b"HTTP/2.0 200 OK\r\ncontent-length: 2\r\n\r\nok",
+        b"RTSP/1.0 200 OK\r\ncontent-length: 2\r\nconnection: keep-alive\r\n\r\nok",
+        b"ICE/1.0 200 OK\r\ncontent-length: 2\r\nconnection: keep-alive\r\n\r\nok",
+    ],
+)
+def test_the_quick_parser_leaves_all_else_to_the_reader(wire):
+    parser = WholeResponseParser()
+    assert parser.parse(wire) is None
+    assert parser.parse(SIMPLE).length == 2
+
+
 def test_interim_heads_are_passed_over_and_101_is_final():
     reader = read([b"HTTP/1.1 100 Continue\r\n\r\n"])
     assert (reader.interim, reader.between_responses) == (1, True)
