@@ -18,7 +18,7 @@ from dashboard.errors import StoreError
 from dashboard.exposition import Labels
 from dashboard.model import Event, Run
 from dashboard.rollup import LEVELS, TIME_BITS, last_rolled_up, row_key
-from dashboard.rows import BUCKET, SCALAR
+from dashboard.rows import SCALAR, read_buckets
 from dashboard.shape import Kind
 from dashboard.source import Histograms, Match, Scalars
 from dashboard.window import Window, window
@@ -231,10 +231,9 @@ def _histograms(
         rows = _rows(connection, family.number, window)
         if not rows.data:
             continue
-        entries = np.frombuffer(b"".join(rows.data), dtype=BUCKET)
-        steps = np.repeat(rows.steps, _lengths(rows.data, BUCKET.itemsize))
-        places = steps * buckets + entries["bucket"]
-        _add_up(counts, family.groups[entries["series"]], places, entries["count"])
+        entries = read_buckets(rows.data)
+        places = np.repeat(rows.steps, entries.lengths) * buckets + entries.bucket
+        _add_up(counts, family.groups[entries.series], places, entries.count)
         totals = np.frombuffer(b"".join(rows.sums), dtype=SCALAR)
         steps = np.repeat(rows.steps, _lengths(rows.sums, SCALAR.itemsize))
         _add_up(sums, family.groups[totals["series"]], steps, totals["value"])
@@ -309,7 +308,7 @@ def _add_up(
     into: NDArray[np.float64],
     lines: NDArray[np.intp],
     places: NDArray[np.intp],
-    amounts: NDArray[np.float64],
+    amounts: NDArray[np.float64] | NDArray[np.uint32],
 ) -> None:
     kept = lines >= 0
     if not kept.all():

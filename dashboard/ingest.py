@@ -17,7 +17,7 @@ from dashboard.exposition import Labels
 from dashboard.increments import Increment, Memory
 from dashboard.model import ScrapeResult, Target
 from dashboard.rollup import LEVELS, last_rolled_up, row_key
-from dashboard.rows import bucket_row, scalar_row
+from dashboard.rows import bucket_row, merged, scalar_row
 from dashboard.runs import RunBook
 from dashboard.shape import Family, Kind
 
@@ -67,18 +67,17 @@ class Catalogue:
             second = max(result.second, rolled_up)
             target = self._target(connection, result.target, second)
             missed = self._missed(target, second, rolled_up)
+            again = second <= self._last_second.get(target, -1)
             rows: list[_Row] = []
             for increment in result.increments:
-                rows += self._rows(connection, target, increment, second, missed)
-            connection.executemany(
-                "INSERT INTO point_1 VALUES (?, ?, ?) ON CONFLICT (id) DO UPDATE "
-                "SET data = data || excluded.data, sums = sums || excluded.sums",
-                rows,
-            )
+                found = self._rows(connection, target, increment, second, missed)
+                kind = increment.family.kind
+                rows += [_with_stored(connection, row, kind) for row in found] if again else found
+            connection.executemany("INSERT OR REPLACE INTO point_1 VALUES (?, ?, ?)", rows)
             self._runs.note(connection, result, second)
             self._remember(connection, target, result.memory)
             connection.execute("UPDATE target SET last_second = ? WHERE id = ?", (second, target))
-            self._last_second[target] = second
+            self._last_second[target] = max(second, self._last_second.get(target, second))
 
     def _rows(
         self,
@@ -207,3 +206,10 @@ class Catalogue:
             "INSERT OR REPLACE INTO memory VALUES (?, ?, ?, ?, ?)",
             (target, series, values, json.dumps(memory.gone), memory.started_s),
         )
+
+
+def _with_stored(connection: sqlite3.Connection, row: _Row, kind: Kind) -> _Row:
+    """The row, and what was stored before at the same second: a scrape just before a restart."""
+    key, data, sums = row
+    stored = connection.execute("SELECT data, sums FROM point_1 WHERE id = ?", (key,)).fetchone()
+    return row if stored is None else (key, *merged([stored, (data, sums)], kind=kind))

@@ -4,7 +4,7 @@ import sqlite3
 from itertools import groupby, pairwise
 from typing import Final
 
-from dashboard.rows import merged_buckets, merged_scalars
+from dashboard.rows import merged
 from dashboard.shape import Kind
 
 __all__ = ["LEVELS", "TIME_BITS", "last_rolled_up", "roll_up", "row_key"]
@@ -58,13 +58,8 @@ def _roll_up_family(
         (row_key(family, span[0]), row_key(family, span[1])),
     ).fetchall()
     mask = (1 << TIME_BITS) - 1
-    merged: list[tuple[int, bytes, bytes | None]] = []
+    spans: list[tuple[int, bytes, bytes | None]] = []
     for second, group in groupby(rows, key=lambda row: (row[0] & mask) // level * level):
-        parts = list(group)
-        data = [part[1] for part in parts]
-        if kind is Kind.HISTOGRAM:
-            sums = merged_scalars([part[2] or b"" for part in parts], kind=Kind.COUNTER)
-            merged.append((row_key(family, second), merged_buckets(data), sums))
-        else:
-            merged.append((row_key(family, second), merged_scalars(data, kind=kind), None))
-    connection.executemany(f"INSERT OR REPLACE INTO point_{level} VALUES (?, ?, ?)", merged)
+        data, sums = merged([(data, sums) for _, data, sums in group], kind=kind)
+        spans.append((row_key(family, second), data, sums))
+    connection.executemany(f"INSERT OR REPLACE INTO point_{level} VALUES (?, ?, ?)", spans)

@@ -2,16 +2,23 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dashboard.rows import BUCKET, SCALAR, bucket_row, merged_buckets, merged_scalars, scalar_row
+from dashboard.rows import (
+    SCALAR,
+    bucket_row,
+    merged_buckets,
+    merged_scalars,
+    read_buckets,
+    scalar_row,
+)
 from dashboard.shape import Kind
 
 SERIES = np.array([3, 0, 7], dtype=np.uint16)
 
 
 def counts_of(row: bytes, buckets: int) -> np.ndarray:
-    entries = np.frombuffer(row, dtype=BUCKET)
+    entries = read_buckets([row])
     found = np.zeros((8, buckets))
-    np.add.at(found, (entries["series"], entries["bucket"]), entries["count"])
+    np.add.at(found, (entries.series, entries.bucket), entries.count)
     return found[SERIES]
 
 

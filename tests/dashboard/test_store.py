@@ -79,6 +79,21 @@ def vars_of(found: Scalars) -> tuple[object, object]:
     return found.labels, found.values
 
 
+def test_two_scrapes_of_one_second_add_up(scraped: Scraped, fake_metrics: FakeMetrics) -> None:
+    async def run() -> tuple[float, float]:
+        for _ in range(2):
+            fake_metrics.count(REQUESTS, 4, outcome="ok")
+            fake_metrics.observe(DURATIONS, 0.1, 0.2)
+            await scraped.look(fake_metrics, 1000)
+        source = scraped.source()
+        window = Window(1000, 1001, 1)
+        histograms = await source.histograms(DURATIONS, window, by=(), match={})
+        source.close()
+        return await total(scraped, window), float(histograms.counts.sum())
+
+    assert asyncio.run(run()) == (8, 4)
+
+
 def test_a_series_has_no_data_before_it_came(scraped: Scraped, fake_metrics: FakeMetrics) -> None:
     async def run() -> Scalars:
         fake_metrics.count(REQUESTS, 1, outcome="ok")
