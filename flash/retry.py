@@ -5,7 +5,8 @@ jitter"): refused clients spread out, and none of them comes back at once. Sourc
 "Exponential Backoff And Jitter", AWS Architecture Blog, 2015.
 """
 
-from datetime import UTC
+import re
+from calendar import timegm
 from email.utils import parsedate_to_datetime
 from typing import Final, Protocol
 
@@ -19,6 +20,14 @@ CAP_S: Final = 2.0
 
 _LONGEST_NUMBER: Final = 10
 _MOST_DOUBLINGS: Final = 60
+
+# The three forms of an HTTP date, RFC 9110 section 5.6.7; only the first may still be sent.
+_HTTP_DATE: Final = re.compile(
+    r"[A-Z][a-z]{2}, \d{2} [A-Z][a-z]{2} \d{4} \d{2}:\d{2}:\d{2} GMT"
+    r"|[A-Z][a-z]{5,8}, \d{2}-[A-Z][a-z]{2}-\d{2} \d{2}:\d{2}:\d{2} GMT"
+    r"|[A-Z][a-z]{2} [A-Z][a-z]{2} [ \d]\d \d{2}:\d{2}:\d{2} \d{4}",
+    re.ASCII,
+)
 
 
 class Uniform(Protocol):
@@ -52,10 +61,11 @@ def parse_retry_after(value: str, *, now_unix: float) -> float | None:
     text = value.strip()
     if text.isascii() and text.isdigit():
         return float(text[:_LONGEST_NUMBER]) if len(text) <= _LONGEST_NUMBER else float("1e10")
+    if not _HTTP_DATE.fullmatch(text):
+        return None
     try:
         moment = parsedate_to_datetime(text)
-    except ValueError:
+    except ValueError:  # a form without a meaning, such as the 99th of a month
         return None
-    if moment.tzinfo is None:  # "-0000", or no zone at all: HTTP dates are in GMT
-        moment = moment.replace(tzinfo=UTC)
-    return max(0.0, moment.timestamp() - now_unix)
+    # Each of the forms is in GMT, also the last, which does not say so.
+    return max(0.0, timegm(moment.utctimetuple()) - now_unix)

@@ -1,5 +1,6 @@
 """Waits after refusals: bounded, spread out, and as the server asks."""
 
+from email.utils import formatdate
 from random import Random
 
 import pytest
@@ -58,6 +59,7 @@ def test_settings_without_a_meaning_are_refused(attempt, base, cap) -> None:
         ("Sun, 06 Nov 1994 08:49:37 GMT", 0.0),
         ("Sun, 06 Nov 1994 08:50:37 GMT", 60.0),
         ("Sun, 06 Nov 1994 08:48:37 GMT", 0.0),
+        ("Sunday, 06-Nov-94 08:49:57 GMT", 20.0),
         ("Sun Nov  6 08:49:47 1994", 10.0),
     ],
 )
@@ -65,7 +67,25 @@ def test_both_forms_of_retry_after_are_understood(value: str, seconds: float) ->
     assert parse_retry_after(value, now_unix=NOW) == seconds
 
 
-@pytest.mark.parametrize("value", ["", "soon", "-1", "1.5", "+1", "٣", "1 2", "Sun, 99 Nov 1994"])
+@pytest.mark.parametrize(
+    "value",
+    [
+        "",
+        "soon",
+        "-1",
+        "1.5",
+        "+1",
+        "٣",
+        "1 2",
+        "Sun, 99 Nov 1994",
+        "Sun, 99 Nov 1994 08:49:37 GMT",
+        "Sun, 06 Nov 99999999999999999999 08:49:37 GMT",
+        "Sun, 06 Nov 1994 08:49:37 +0100",
+        "Sun, 06 Xyz 1994 08:49:37 GMT",
+        "Nov 6 1994 10:00 x",
+        "1994-11-06T08:49:37Z",
+    ],
+)
 def test_what_is_malformed_asks_for_nothing(value: str) -> None:
     assert parse_retry_after(value, now_unix=NOW) is None
 
@@ -74,3 +94,15 @@ def test_what_is_malformed_asks_for_nothing(value: str) -> None:
 def test_no_header_value_is_an_error(value: str) -> None:
     seconds = parse_retry_after(value, now_unix=NOW)
     assert seconds is None or seconds >= 0
+
+
+@given(st.from_regex(r"[A-Z][a-z]{2}, \d{2} [A-Z][a-z]{2} \d{4} \d{2}:\d{2}:\d{2} GMT"))
+def test_no_date_is_an_error_whatever_its_numbers(value: str) -> None:
+    seconds = parse_retry_after(value, now_unix=NOW)
+    assert seconds is None or seconds >= 0
+
+
+@given(st.integers(0, 2**33))
+def test_a_date_asks_for_the_time_that_is_left_until_then(moment: int) -> None:
+    date = formatdate(moment, usegmt=True)
+    assert parse_retry_after(date, now_unix=NOW) == max(0.0, moment - NOW)
