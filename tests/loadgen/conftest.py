@@ -16,6 +16,14 @@ from gevent.server import StreamServer
 SERVERS = Path(__file__).parent / "servers"
 
 
+@pytest.fixture(autouse=True)
+def no_proxies(monkeypatch) -> None:
+    """Whatever proxy the environment of the tests has, they do without."""
+    for name in ("http_proxy", "https_proxy", "all_proxy", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.upper(), raising=False)
+
+
 class Peer:
     """The server's end of one connection to a scripted server."""
 
