@@ -1,0 +1,375 @@
+"""The containers of the edge: one pool behind all regions, kept as large as the autoscaler says."""
+
+import asyncio
+import contextlib
+import logging
+import secrets
+import time
+from collections.abc import Coroutine
+from typing import Final, Literal, cast
+
+from flash.autoscaler import Autoscaler, AutoscalerSettings, Candidate, to_stop
+from flash.edge.config import Config
+from flash.edge.counters import StartCounters
+from flash.edge.events import EventLog
+from flash.edge.life_cycle import MOST_FAILED_CHECKS, Happening, State, next_state
+from flash.edge.processes import Launcher, Process, free_port
+from flash.edge.proxy import Upstream, UpstreamConnection
+from flash.edge.routing import Router
+
+__all__ = ["ContainerPool", "ManagedContainer"]
+
+_log = logging.getLogger("flash.edge")
+
+_STEP_S: Final = 0.1
+_CHECK_EVERY_S: Final = 1.0
+_CHECK_WITHIN_S: Final = 0.5
+_PORT_POLL_S: Final = 0.02
+_KILL_AFTER_S: Final = 30.0
+_LONGEST_BACK_OFF_S: Final = 30.0
+_HOST: Final = "127.0.0.1"
+
+
+class ManagedContainer:
+    """One container of the pool, from the decision to start it to its end."""
+
+    def __init__(self, region: str) -> None:
+        self.task_id = f"ta-{secrets.token_hex(8)}"
+        self.region = region
+        self.host = _HOST
+        self.port = 0
+        self.state = State.STARTING
+        self.in_flight = 0
+        self.idle: list[UpstreamConnection] = []
+        self.routed = b"x-edge-container: " + self.task_id.encode() + b"\r\n"
+        self.started_at = time.time()
+        self.ready_at: float | None = None
+        self.process: Process | None = None
+        self.stop_asked = asyncio.Event()
+        self.gone = asyncio.Event()
+
+    def __repr__(self) -> str:
+        return f"ManagedContainer({self.task_id!r}, {self.state})"
+
+
+class ContainerPool:
+    """Starts, checks, drains and replaces containers; tells the proxies which one to use."""
+
+    def __init__(self, config: Config, launcher: Launcher, events: EventLog) -> None:
+        self.events = events
+        self.starts = StartCounters()
+        self.grace_s = config.exit_grace_period_s
+        self.max_concurrency = config.max_concurrency
+        self._config = config
+        self._launcher = launcher
+        self._autoscaler = Autoscaler(config.autoscaler)
+        self._router: Router[ManagedContainer] = Router()
+        self._containers: dict[str, ManagedContainer] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._refused = False
+        self._in_flight = 0
+        self._request_seconds = 0.0
+        self._since = time.monotonic()
+        self._stepped = self._since
+        self._wake = asyncio.Event()
+        self._closing = False
+        self._failures = 0
+        self._not_before = 0.0
+
+    def __repr__(self) -> str:
+        return f"ContainerPool({list(self._containers.values())!r})"
+
+    # What the data plane asks and tells.
+
+    def choose(self, session: str | None) -> Upstream | None:
+        return cast("Upstream | None", self._router.choose(session))
+
+    def saturated(self, container: Upstream) -> bool:
+        return self.max_concurrency is not None and container.in_flight >= self.max_concurrency
+
+    def refused(self) -> None:
+        if not self._refused:
+            self._refused = True
+            self._wake.set()
+
+    def entered(self, container: Upstream) -> None:
+        self._integrate()
+        container.in_flight += 1
+        self._in_flight += 1
+
+    def left(self, container: Upstream) -> None:
+        self._integrate()
+        container.in_flight -= 1
+        self._in_flight -= 1
+
+    # What the operator asks and tells.
+
+    @property
+    def settings(self) -> AutoscalerSettings:
+        return self._autoscaler.settings
+
+    def update(self, settings: AutoscalerSettings) -> None:
+        """From now on the autoscaler aims at these."""
+        self._autoscaler.settings = settings
+        self.events.add("autoscaler_updated", detail=repr(settings))
+        self._wake.set()
+
+    def containers(self) -> list[ManagedContainer]:
+        """All that exist, in the order of their start."""
+        return list(self._containers.values())
+
+    def by_state(self) -> dict[str, int]:
+        """How many are starting, live and draining; one out of routing is still live."""
+        counts = {"starting": 0, "live": 0, "draining": 0}
+        for container in self._containers.values():
+            counts[public_state(container.state)] += 1
+        return counts
+
+    def find(self, task_id: str) -> ManagedContainer | None:
+        return self._containers.get(task_id)
+
+    def kill(self, container: ManagedContainer) -> None:
+        """End its processes at once, as a crash would."""
+        self.events.add("kill_requested", container.task_id)
+        if container.process is not None:
+            container.process.kill()
+        else:
+            container.stop_asked.set()
+
+    def stop(self, container: ManagedContainer) -> None:
+        """Take it out of routing, let it finish, end it."""
+        self._happens(container, Happening.STOPPED)
+        container.stop_asked.set()
+
+    async def run(self) -> None:
+        """Keep the pool as large as the autoscaler says, until cancelled."""
+        while True:
+            self._step()
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._wake.wait(), _STEP_S)
+            self._wake.clear()
+
+    async def close(self) -> None:
+        """Stop every container and wait until all are gone."""
+        self._closing = True
+        for container in self.containers():
+            self.stop(container)
+        if self._tasks:
+            await asyncio.wait(self._tasks)
+
+    def hurry(self) -> None:
+        """End every container now."""
+        for container in self.containers():
+            self.kill(container)
+
+    # Keeping the size.
+
+    def _step(self) -> None:
+        if self._closing:
+            return
+        self._integrate()
+        now = time.monotonic()
+        elapsed = now - self._stepped
+        demand = self._request_seconds / elapsed if elapsed > 0 else float(self._in_flight)
+        self._stepped, self._request_seconds = now, 0.0
+        refused, self._refused = self._refused, False
+        counted = [
+            container
+            for container in self._containers.values()
+            if container.state is not State.DRAINING
+        ]
+        change = self._autoscaler.step(now, demand=demand, refused=refused, containers=len(counted))
+        if change > 0 and now >= self._not_before:
+            for _ in range(change):
+                self._start()
+        elif change < 0:
+            candidates = [
+                Candidate(container.task_id, container.in_flight, container.started_at)
+                for container in counted
+            ]
+            for task_id in to_stop(candidates, -change):
+                self.stop(self._containers[task_id])
+
+    def _integrate(self) -> None:
+        now = time.monotonic()
+        self._request_seconds += self._in_flight * (now - self._since)
+        self._since = now
+
+    def _start(self) -> None:
+        container = ManagedContainer(self._config.container_region)
+        self._containers[container.task_id] = container
+        self.events.add("requested", container.task_id)
+        self._spawn(self._live_and_die(container))
+
+    def _spawn(self, work: Coroutine[None, None, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    # One container's life.
+
+    async def _live_and_die(self, container: ManagedContainer) -> None:
+        try:
+            await self._live(container)
+        except Exception:
+            _log.exception("container %s failed", container.task_id)
+        finally:
+            if container.process is not None:
+                container.process.kill()
+            self._happens(container, Happening.EXITED)
+            self._containers.pop(container.task_id, None)
+            container.gone.set()
+            for connection in list(container.idle):
+                connection.abort()
+            self._wake.set()
+
+    async def _live(self, container: ManagedContainer) -> None:
+        if await _first(container.stop_asked.wait(), after_s=self._config.boot_delay_s):
+            self.starts.results["stopped"] += 1
+            return
+        container.port = free_port(container.host)
+        try:
+            container.process = await self._launcher.start(
+                {
+                    "PORT": str(container.port),
+                    "MODAL_TASK_ID": container.task_id,
+                    "MODAL_REGION": container.region,
+                    "MODAL_CLOUD_PROVIDER": "CLOUD_PROVIDER_LOCAL",
+                    "MODAL_ENVIRONMENT": "local",
+                }
+            )
+        except OSError as error:
+            self._failed(container, "exited", f"cannot be started: {error}")
+            return
+        self.events.add("process_started", container.task_id)
+        ended = asyncio.ensure_future(container.process.ended())
+        stopped = asyncio.ensure_future(container.stop_asked.wait())
+        try:
+            await self._run(container, ended, stopped)
+        finally:
+            stopped.cancel()
+            container.process.kill()
+            await ended
+
+    async def _run(
+        self,
+        container: ManagedContainer,
+        ended: "asyncio.Future[int]",
+        stopped: "asyncio.Future[Literal[True]]",
+    ) -> None:
+        opened = asyncio.ensure_future(_port_opens(container.host, container.port))
+        await asyncio.wait(
+            (ended, stopped, opened),
+            timeout=self._config.startup_timeout_s,
+            return_when=asyncio.FIRST_COMPLETED,
+        )
+        opened.cancel()
+        if ended.done():
+            self._failed(container, "exited", f"exited with status {ended.result()} while starting")
+            return
+        if stopped.done():
+            self.starts.results["stopped"] += 1
+        elif not opened.done() or opened.cancelled():
+            self._happens(container, Happening.STARTED_TOO_SLOWLY)
+            within = f"{self._config.startup_timeout_s:g} s"
+            self._failed(
+                container, "timeout", f"did not open port {container.port} within {within}"
+            )
+            return
+        else:
+            self._is_ready(container)
+            checks = asyncio.ensure_future(self._check(container))
+            await asyncio.wait((ended, stopped, checks), return_when=asyncio.FIRST_COMPLETED)
+            checks.cancel()
+        if ended.done():
+            self.events.add("exited", container.task_id, f"status {ended.result()}")
+            if container.state is not State.DRAINING:
+                _log.warning("container %s exited (status %s)", container.task_id, ended.result())
+            return
+        await self._drain(container, ended)
+
+    def _is_ready(self, container: ManagedContainer) -> None:
+        self._failures = 0
+        container.ready_at = time.time()
+        self.starts.results["ready"] += 1
+        self.starts.boot.observe(container.ready_at - container.started_at)
+        self._happens(container, Happening.PORT_OPEN)
+
+    def _failed(self, container: ManagedContainer, result: str, what: str) -> None:
+        """A start that came to nothing: the next one waits, longer each time."""
+        self.starts.results[result] += 1
+        self._failures += 1
+        wait_s = min(_LONGEST_BACK_OFF_S, 0.5 * 2 ** min(self._failures, 10))
+        self._not_before = time.monotonic() + wait_s
+        self.events.add("start_failed", container.task_id, what)
+        _log.error("container %s %s; the next start waits %g s", container.task_id, what, wait_s)
+
+    async def _check(self, container: ManagedContainer) -> None:
+        """Look at the port every second; returns when it failed too often in a row."""
+        failed = 0
+        while True:
+            await asyncio.sleep(_CHECK_EVERY_S)
+            if await _accepts(container.host, container.port, within_s=_CHECK_WITHIN_S):
+                failed = 0
+                self._happens(container, Happening.CHECK_PASSED)
+                continue
+            failed += 1
+            self._happens(container, Happening.CHECK_FAILED)
+            if failed > MOST_FAILED_CHECKS:
+                _log.warning("container %s does not answer; replacing it", container.task_id)
+                self._happens(container, Happening.TOO_MANY_FAILED)
+                return
+
+    async def _drain(self, container: ManagedContainer, ended: "asyncio.Future[int]") -> None:
+        assert container.process is not None
+        until = time.monotonic() + self.grace_s
+        while container.in_flight and time.monotonic() < until and not ended.done():
+            await asyncio.wait((ended,), timeout=0.02)
+        container.process.terminate()
+        self.events.add("terminated", container.task_id)
+        await asyncio.wait((ended,), timeout=_KILL_AFTER_S)
+        if not ended.done():
+            _log.warning("container %s ignored SIGTERM; killing it", container.task_id)
+
+    def _happens(self, container: ManagedContainer, happening: Happening) -> None:
+        before = container.state
+        container.state = after = next_state(before, happening)
+        if after is before:
+            return
+        self.events.add(after.value, container.task_id, happening.value)
+        if State.LIVE in (before, after):
+            self._router.replace(
+                [one for one in self._containers.values() if one.state is State.LIVE]
+            )
+
+
+def public_state(state: State) -> str:
+    """The state as the admin interface tells it: starting, live or draining."""
+    if state is State.UNHEALTHY:
+        return State.LIVE.value
+    return State.DRAINING.value if state is State.GONE else state.value
+
+
+async def _first(wait: Coroutine[None, None, Literal[True]], *, after_s: float) -> bool:
+    """Whether ``wait`` ended within the time."""
+    try:
+        await asyncio.wait_for(wait, after_s)
+    except TimeoutError:
+        return False
+    return True
+
+
+async def _port_opens(host: str, port: int) -> None:
+    while not await _accepts(host, port, within_s=1.0):  # noqa: ASYNC110 - nobody tells
+        await asyncio.sleep(_PORT_POLL_S)
+
+
+async def _accepts(host: str, port: int, *, within_s: float) -> bool:
+    try:
+        _, writer = await asyncio.wait_for(asyncio.open_connection(host, port), within_s)
+    except (OSError, TimeoutError):
+        return False
+    writer.close()
+    with contextlib.suppress(OSError):
+        await writer.wait_closed()
+    return True

@@ -1,0 +1,190 @@
+"""The whole edge in one process: listeners, pool, admin interface, and their end."""
+
+import asyncio
+import contextlib
+import logging
+import os
+import signal
+import socket
+import sys
+from collections.abc import Mapping
+from time import perf_counter
+
+import uvicorn
+from prometheus_client import CollectorRegistry, PlatformCollector, ProcessCollector
+
+from flash.edge.admin import AdminServer, create_admin
+from flash.edge.config import Config
+from flash.edge.counters import EdgeCollector
+from flash.edge.delay import timers
+from flash.edge.errors import ConfigError
+from flash.edge.events import EventLog
+from flash.edge.pool import ContainerPool
+from flash.edge.processes import Launcher
+from flash.edge.proxy import ClientConnection, RegionalProxy
+
+__all__ = ["raise_file_limit", "serve"]
+
+_log = logging.getLogger("flash.edge")
+
+_BACKLOG = 4096
+
+
+async def serve(config: Config, environ: Mapping[str, str]) -> None:
+    """Run the edge until SIGTERM or SIGINT, then drain it; a second signal ends it at once.
+
+    Raises:
+        ConfigError: a port is taken.
+    """
+    with contextlib.ExitStack() as stack:
+        admin_socket = stack.enter_context(_listen(config.host, config.admin_port, "--admin-port"))
+        sockets = {
+            region: stack.enter_context(
+                _listen(config.host, config.first_port and config.first_port + n, "--first-port")
+            )
+            for n, region in enumerate(config.regions)
+        }
+        launcher = Launcher(config.command, environ)
+        stack.callback(launcher.close)
+        await _Edge(config, launcher, admin_socket, sockets).run()
+
+
+class _Edge:
+    def __init__(
+        self,
+        config: Config,
+        launcher: Launcher,
+        admin_socket: socket.socket,
+        sockets: Mapping[str, socket.socket],
+    ) -> None:
+        self._config = config
+        self._sockets = sockets
+        self._admin_socket = admin_socket
+        self._timers = timers(asyncio.get_running_loop())
+        self._pool = ContainerPool(config, launcher, EventLog())
+        self._proxies = {
+            region: RegionalProxy(
+                region,
+                self._pool,
+                self._timers,
+                rtt_s=config.rtt_s.get(region, 0.0),
+                tokens=config.tokens,
+                foreign_tokens=config.foreign_tokens,
+            )
+            for region in config.regions
+        }
+        self._stop = asyncio.Event()
+        self._signals = 0
+
+    async def run(self) -> None:
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, self._told_to_stop)
+        servers = [await self._listener(region) for region in self._config.regions]
+        admin = self._admin()
+        supervised: list[asyncio.Task[None]] = [
+            loop.create_task(self._administer(admin)),
+            loop.create_task(self._pool.run()),
+            loop.create_task(self._sweep()),
+        ]
+        stop = loop.create_task(self._stop.wait())
+        print(self._readiness(), flush=True)
+        try:
+            await asyncio.wait((stop, *supervised), return_when=asyncio.FIRST_COMPLETED)
+            for task in supervised:
+                if task.done():
+                    task.result()  # raises what ended it
+        finally:
+            await self._drain(servers)
+            admin.should_exit = True
+            await supervised[0]
+            stop.cancel()
+            for task in supervised[1:]:
+                task.cancel()
+            self._timers.close()
+
+    def _told_to_stop(self) -> None:
+        self._signals += 1
+        if self._signals > 1:
+            self._pool.hurry()
+        self._stop.set()
+
+    async def _listener(self, region: str) -> asyncio.Server:
+        proxy = self._proxies[region]
+        return await asyncio.get_running_loop().create_server(
+            lambda: ClientConnection(proxy), sock=self._sockets[region], backlog=_BACKLOG
+        )
+
+    def _admin(self) -> AdminServer:
+        registry = CollectorRegistry()
+        ProcessCollector(registry=registry)
+        PlatformCollector(registry=registry)
+        counters = {region: proxy.counters for region, proxy in self._proxies.items()}
+        EdgeCollector(counters, self._pool.starts, self._pool.by_state, registry)
+        app = create_admin(self._pool, self._proxies, self._urls(), registry)
+        return AdminServer(
+            uvicorn.Config(app, lifespan="off", access_log=False, log_level="warning", ws="none")
+        )
+
+    async def _administer(self, admin: AdminServer) -> None:
+        await admin.serve([self._admin_socket])
+
+    def _urls(self) -> dict[str, str]:
+        return {region: _url(listener) for region, listener in self._sockets.items()}
+
+    def _readiness(self) -> str:
+        regions = ", ".join(f"{region} {url}" for region, url in self._urls().items())
+        return f"flash.edge: admin {_url(self._admin_socket)}, {regions}"
+
+    async def _sweep(self) -> None:
+        while True:
+            await asyncio.sleep(1.0)
+            now = perf_counter()
+            for proxy in self._proxies.values():
+                proxy.sweep(now)
+
+    async def _drain(self, servers: list[asyncio.Server]) -> None:
+        for server in servers:
+            server.close()
+        for proxy in self._proxies.values():
+            for connection in list(proxy.connections):
+                connection.close_when_idle()
+        await self._pool.close()
+        for proxy in self._proxies.values():
+            for connection in list(proxy.connections):
+                connection.abort()
+
+
+def _listen(host: str, port: int, option: str) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((host, port))
+        listener.listen(_BACKLOG)
+    except OSError as error:
+        listener.close()
+        raise ConfigError(
+            f"cannot listen on {host} port {port} ({os.strerror(error.errno or 0)}); "
+            f"choose another with {option}"
+        ) from error
+    listener.setblocking(False)
+    return listener
+
+
+def _url(listener: socket.socket) -> str:
+    host, port = listener.getsockname()[:2]
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+def raise_file_limit() -> None:
+    """As many open connections as the system lets an ordinary process have."""
+    if sys.platform == "win32":
+        return
+    import resource
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = 65536 if hard == resource.RLIM_INFINITY else min(hard, 65536)
+    if soft < wanted:
+        with contextlib.suppress(ValueError, OSError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
