@@ -6,6 +6,8 @@ from math import isfinite
 import numpy as np
 from pydantic import BaseModel, Field
 
+from dashboard.cold_starts import ColdStart
+from dashboard.distribution import Distribution
 from dashboard.lines import Line
 from dashboard.model import Event, Run, TargetStatus
 from dashboard.panels import Panel
@@ -13,11 +15,15 @@ from dashboard.summary import LineSummary, Summary
 from dashboard.window import Window
 
 __all__ = [
+    "ColdStartAnswer",
+    "DistributionAnswer",
+    "DistributionLine",
     "ErrorAnswer",
     "EventAnswer",
     "HealthAnswer",
     "LabelsAnswer",
     "LineAnswer",
+    "NoteBody",
     "PanelAnswer",
     "PanelData",
     "RunAnswer",
@@ -219,6 +225,79 @@ class SummaryAnswer(BaseModel):
             schedule_lag_p99=_known(both.schedule_lag_p99_s),
             cpu_ratio_max=_known(both.cpu_ratio_max),
         )
+
+
+class ContainerStartAnswer(BaseModel):
+    """One container's way up (Unix seconds)."""
+
+    task_id: str
+    requested_at: float
+    live_at: float | None
+
+
+class ColdStartAnswer(BaseModel):
+    """One run of 503s of a region (Unix seconds): what it was and what it cost."""
+
+    region: str
+    began_at: int
+    ended_at: int
+    first_answer_at: int | None
+    refused: float
+    waits: float
+    waited: float
+    containers: list[ContainerStartAnswer]
+
+    @classmethod
+    def of(cls, cold: ColdStart) -> "ColdStartAnswer":
+        return cls(
+            region=cold.region,
+            began_at=cold.began_at,
+            ended_at=cold.ended_at,
+            first_answer_at=cold.first_answer_at,
+            refused=cold.refused,
+            waits=cold.waits,
+            waited=cold.waited_s,
+            containers=[
+                ContainerStartAnswer(
+                    task_id=start.task_id, requested_at=start.requested_at, live_at=start.live_at
+                )
+                for start in cold.containers
+            ],
+        )
+
+
+class DistributionLine(BaseModel):
+    """One line's latencies: buckets of upper bound in seconds (``null``: infinite) and count."""
+
+    labels: dict[str, str]
+    samples: float
+    mean: float | None
+    buckets: list[tuple[float | None, float]]
+
+    @classmethod
+    def of(cls, line: Distribution) -> "DistributionLine":
+        return cls(
+            labels=line.labels,
+            samples=line.samples,
+            mean=line.total_s / line.samples if line.samples else None,
+            buckets=list(line.buckets),
+        )
+
+
+class DistributionAnswer(BaseModel):
+    """How latencies are spread over a window."""
+
+    start: int
+    end: int
+    metric: str
+    lines: list[DistributionLine]
+
+
+class NoteBody(BaseModel):
+    """A note to be marked on the charts; ``at`` is Unix seconds, now if left out."""
+
+    text: str = Field(min_length=1, max_length=200)
+    at: float | None = Field(default=None, ge=0, lt=2**33, allow_inf_nan=False)
 
 
 class LabelsAnswer(BaseModel):

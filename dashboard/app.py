@@ -17,7 +17,7 @@ from dashboard.config import Config
 from dashboard.errors import BadQueryError, DashboardError, NotFoundError, StoreError
 from dashboard.gate import Gate
 from dashboard.live import Feed, LiveHub
-from dashboard.model import TargetStatus
+from dashboard.model import Event, TargetStatus
 from dashboard.own_metrics import OwnMetrics
 from dashboard.page import load_page
 from dashboard.routes import Services, router, status_json
@@ -36,6 +36,13 @@ class Beat(Feed, Protocol):
 
     def status(self) -> list[TargetStatus]:
         """Every target and how it is."""
+
+    async def note(self, event: Event) -> None:
+        """Store an event.
+
+        Raises:
+            StoreError: it could not be stored.
+        """
 
     @property
     def platform_error(self) -> str | None:
@@ -110,6 +117,9 @@ class _Elsewhere:
 
     def status(self) -> list[TargetStatus]:
         return []
+
+    async def note(self, event: Event) -> None:
+        raise StoreError("notes cannot be kept here: this source is filled by somebody else")
 
 
 async def _supervised(work: Callable[[], Awaitable[None]]) -> None:

@@ -64,6 +64,10 @@ class Collector:
         """Why the platform does not tell its containers, ``None`` when all is well."""
         return self._discovery.error
 
+    async def note(self, event: Event) -> None:
+        """Store an event that was told by a user."""
+        await self._store.add_events([event])
+
     async def run(self) -> None:
         """Scrape every second until cancelled."""
         fetch = HttpFetch(timeout_s=self._config.scrape_timeout_s)

@@ -85,6 +85,10 @@ def container_events(
         was = old.get(task_id)
         if was is not None and was.state is container.state:
             continue
+        if was is None and container.state is not ContainerState.STARTING:
+            # It went through its first state between two looks, or before the first one.
+            if container.started_at is not None:
+                events.append(_event(container, "container_starting", container.started_at))
         at = now
         if container.state is ContainerState.STARTING and container.started_at is not None:
             at = container.started_at

@@ -51,6 +51,15 @@ class Gate:
                 "name it with --allowed-host, or use its address",
                 "Host",
             )
+        origin = headers.get("origin", "")
+        if (
+            scope["method"] not in ("GET", "HEAD")
+            and origin
+            and _origin_host(origin) != headers["host"]
+        ):
+            return _error(
+                403, "foreign_origin", f"a page of {origin[:100]!r} must not write here", "Origin"
+            )
         if self._token is None or scope["path"] in _OPEN_PATHS:
             return None
         given = parse_qs(scope["query_string"].decode("latin-1")).get("token", [""])[0]
@@ -86,6 +95,10 @@ def host_name(header: str) -> str:
     if header.startswith("["):
         return header[1:].partition("]")[0].lower()
     return header.partition(":")[0].lower()
+
+
+def _origin_host(origin: str) -> str:
+    return origin.partition("://")[2].lower()
 
 
 def _cookie(header: str) -> str:

@@ -202,7 +202,7 @@ PANELS: Final = {
         ),
         _panel(
             "heatmap",
-            "Latency distribution",
+            "Latency heat map",
             "1/s",
             "Answered attempts per second by latency.",
             Buckets("loadgen_request_duration_seconds"),

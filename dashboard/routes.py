@@ -10,10 +10,14 @@ from pydantic import BaseModel
 from starlette.responses import Response, StreamingResponse
 
 from dashboard.answers import (
+    ColdStartAnswer,
+    DistributionAnswer,
+    DistributionLine,
     ErrorAnswer,
     EventAnswer,
     HealthAnswer,
     LabelsAnswer,
+    NoteBody,
     PanelAnswer,
     PanelData,
     RunAnswer,
@@ -21,10 +25,12 @@ from dashboard.answers import (
     SummaryAnswer,
     TargetAnswer,
 )
+from dashboard.cold_starts import cold_starts_of
+from dashboard.distribution import distributions_of
 from dashboard.errors import BadQueryError, NotFoundError
 from dashboard.lines import FILTERS, panel_lines
 from dashboard.live import LiveHub
-from dashboard.model import Run
+from dashboard.model import Event, Run
 from dashboard.own_metrics import OwnMetrics
 from dashboard.page import CONTENT_SECURITY_POLICY, Page
 from dashboard.panels import PANELS, Panel
@@ -153,6 +159,53 @@ async def events(services: _Services, start: _Start = None, end: _End = None) ->
     window = await services.source.window(start, services.clock() if end is None else end, None)
     found = await services.source.events(window.start, window.end)
     return _json([EventAnswer.of(event) for event in found])
+
+
+@router.post("/api/events", response_model=EventAnswer, status_code=201)
+async def add_note(services: _Services, note: NoteBody) -> Response:
+    """Add a note of one's own, which is marked on the charts."""
+    at = services.clock() if note.at is None else note.at
+    event = Event(at=at, kind="note", text=note.text)
+    await services.beat.note(event)
+    return Response(
+        EventAnswer.of(event).model_dump_json(), status_code=201, media_type="application/json"
+    )
+
+
+@router.get("/api/cold_starts", response_model=list[ColdStartAnswer])
+async def cold_starts(
+    services: _Services,
+    start: _Start = None,
+    end: _End = None,
+    region: _Several = [],  # noqa: B006  # FastAPI copies defaults
+    routing: _Several = [],  # noqa: B006  # FastAPI copies defaults
+) -> Response:
+    """Every cold start that began in a window, newest first: its course and its cost."""
+    window = await services.source.window(start, end, None)
+    found = await cold_starts_of(services.source, window, _match(region, routing))
+    return _json([ColdStartAnswer.of(cold) for cold in found])
+
+
+@router.get("/api/distribution", response_model=DistributionAnswer)
+async def distribution(
+    services: _Services,
+    start: _Start = None,
+    end: _End = None,
+    region: _Several = [],  # noqa: B006  # FastAPI copies defaults
+    routing: _Several = [],  # noqa: B006  # FastAPI copies defaults
+) -> Response:
+    """How the latencies of a window are spread, per region and routing."""
+    metric = "loadgen_request_duration_seconds"
+    window = await services.source.window(start, end, None)
+    lines = await distributions_of(services.source, metric, window, _match(region, routing))
+    return _json(
+        DistributionAnswer(
+            start=window.start,
+            end=window.end,
+            metric=metric,
+            lines=[DistributionLine.of(line) for line in lines],
+        )
+    )
 
 
 @router.get("/api/targets", response_model=list[TargetAnswer])

@@ -56,8 +56,7 @@ CREATE TABLE series (
     PRIMARY KEY (family, position)) WITHOUT ROWID;
 CREATE TABLE event (
     id INTEGER PRIMARY KEY, at REAL NOT NULL, kind TEXT NOT NULL, text TEXT NOT NULL,
-    labels TEXT NOT NULL);
-CREATE INDEX event_at ON event (at);
+    labels TEXT NOT NULL, UNIQUE (at, kind, text));
 CREATE TABLE run (
     run TEXT PRIMARY KEY, start REAL NOT NULL, end REAL, labels TEXT NOT NULL,
     last_second INTEGER NOT NULL) WITHOUT ROWID;
@@ -102,11 +101,11 @@ class Store:
         await self._run(lambda connection: self._catalogue.add(connection, results))
 
     async def add_events(self, events: Iterable[Event]) -> None:
-        """Store events in one transaction."""
+        """Store events in one transaction; those that are there already are not added again."""
         rows = [(e.at, e.kind, e.text, json.dumps(dict(e.labels))) for e in events]
         await self._run(
             lambda connection: connection.executemany(
-                "INSERT INTO event (at, kind, text, labels) VALUES (?, ?, ?, ?)", rows
+                "INSERT OR IGNORE INTO event (at, kind, text, labels) VALUES (?, ?, ?, ?)", rows
             )
         )
 

@@ -21,6 +21,18 @@ export async function get(path, parameters = {}, signal = undefined) {
   throw new ApiError(told?.error?.message ?? `The dashboard answered with status ${answer.status}.`);
 }
 
+export async function post(path, body) {
+  let answer;
+  try {
+    answer = await fetch(path, { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(body) });
+  } catch {
+    throw new ApiError("The dashboard does not answer; nothing was added.");
+  }
+  if (answer.ok) return answer.json();
+  const told = await answer.json().catch(() => null);
+  throw new ApiError(told?.error?.message ?? `The dashboard answered with status ${answer.status}.`);
+}
+
 /** The live stream of one view; `close` it when the view changes. */
 export class Live {
   constructor({ step, panels, region, routing, since }, on) {

@@ -1,8 +1,9 @@
 // Puts the page together: state in, numbers from the interface, charts out.
 
-import { get, Live } from "./api.js";
+import { get, Live, post } from "./api.js";
 import { Board } from "./board.js";
 import { Controls } from "./controls.js";
+import { drawColdStarts, drawEvents } from "./course.js";
 import { Frame } from "./frame.js";
 import { onThemeChange } from "./look.js";
 import { State } from "./state.js";
@@ -10,6 +11,7 @@ import { drawTargets } from "./targets.js";
 import { drawVerdict } from "./verdict.js";
 
 const settings = JSON.parse(document.body.dataset.settings);
+if (/^https?:/.test(settings.locust_url)) document.getElementById("welcome-locust").href = settings.locust_url;
 const state = new State(location.search);
 const controls = new Controls(state, settings);
 const board = new Board({
@@ -25,6 +27,8 @@ let live = null;
 let loading = null;
 let events = [];
 let summary = null;
+let distribution = null;
+let lostSince = null;
 let targetsDown = [];
 let viewKey = "";
 
@@ -120,6 +124,7 @@ function drawBoard(only = null) {
     spans: coldSpans(),
     events: shown.slice(-60),
     since: state.from === null ? firstData() : null,
+    distribution,
     reason: targetsDown.length ? targetsDown[0].error : null,
   }, only);
   controls.drawWindow(frame);
@@ -155,8 +160,18 @@ function coldSpans() {
 
 async function refreshSummary() {
   if (!frame) return;
-  summary = await get("/api/summary", { start: frame.start, end: frame.end, ...filters() });
+  const shown = { start: frame.start, end: frame.end, ...filters() };
+  let coldStarts;
+  [summary, distribution, coldStarts] = await Promise.all(
+    ["/api/summary", "/api/distribution", "/api/cold_starts"].map((path) => get(path, shown)),
+  );
   drawVerdict(summary, frame, controls.known.region);
+  drawColdStarts(coldStarts, controls.known.region);
+  drawEvents(events);
+  drawBoard(["distribution"]);
+  const nothing = !controls.known.region.length && !controls.runs.length;
+  document.getElementById("welcome").hidden = !nothing;
+  document.getElementById("welcome-reason").textContent = targetsDown.map((target) => target.error).join("; ");
 }
 
 function say(text) {
@@ -166,6 +181,8 @@ function say(text) {
 }
 
 function drawLiveState(connected) {
+  if (connected && lostSince !== null) say(null);
+  lostSince = connected ? null : lostSince ?? Date.now();
   const box = document.getElementById("live");
   const [name, text] = state.from !== null ? ["paused", "Fixed window"]
     : state.paused ? ["paused", "Paused"]
@@ -175,10 +192,28 @@ function drawLiveState(connected) {
   if (words.textContent !== text) words.textContent = text;
 }
 
+document.getElementById("note").addEventListener("submit", async (event) => {
+  event.preventDefault();
+  const input = document.getElementById("note-text");
+  const text = input.value.trim();
+  if (!text) return;
+  try {
+    events.push(await post("/api/events", { text }));
+    input.value = "";
+    drawEvents(events);
+    drawBoard();
+  } catch (error) {
+    say(error.message);
+  }
+});
+
 /** What the live stream does not carry is asked for now and then. */
 async function refreshOften() {
   for (;;) {
     await new Promise((resolve) => { setTimeout(resolve, 2000); });
+    if (lostSince !== null && Date.now() - lostSince > 3000) {
+      say("The dashboard does not answer; what is shown is what was known last. Is “python -m dashboard” still running?");
+    }
     if (document.hidden || !frame) continue;
     try {
       const regions = controls.known.region.join();

@@ -1,9 +1,15 @@
 // The charts on the page: draws those in sight, links their time axes and their cursor.
 
-import { duration, fromPlotTime, rate, span, time } from "./format.js";
+import { count, duration, fromPlotTime, rate, span, time } from "./format.js";
 import { figure, LAYOUT } from "./figures.js";
 import { swatch } from "./look.js";
 import { element } from "./verdict.js";
+
+// Not a panel over time: it has an interface of its own.
+const DISTRIBUTION = {
+  id: "distribution", title: "Distribution of latency", unit: "s", metric: "loadgen_request_duration_seconds",
+  meaning: "Share of answered attempts at each latency, over the whole window.",
+};
 
 const CONFIG = { displayModeBar: false, responsive: false, doubleClick: false, showTips: false };
 
@@ -32,12 +38,13 @@ export class Board {
 
   build(panels) {
     const byId = new Map(panels.map((panel) => [panel.id, panel]));
+    byId.set("distribution", DISTRIBUTION);
     const made = LAYOUT.filter(({ id }) => byId.has(id)).map((layout) => this.#card(layout, byId.get(layout.id)));
     document.getElementById("charts").replaceChildren(...made);
   }
 
   get panelIds() {
-    return [...this.cards.keys()];
+    return [...this.cards.keys()].filter((id) => id !== "distribution");
   }
 
   /** Draw a frame; charts out of sight are drawn when they come into it. */
@@ -121,13 +128,15 @@ export class Board {
     const { traces, layout, legend, empty } = figure(card.layout, this.frame, view);
     card.plot.style.minHeight = `${layout.height}px`;
     window.Plotly.react(card.canvas, traces, { ...layout, width: card.width }, CONFIG);
-    if (!card.linked) this.#link(card);
+    if (!card.linked && !card.layout.timeless) this.#link(card);
     card.legend.replaceChildren(...legend.map(({ name, colour }) => {
       const item = element("span");
       item.append(swatch({ colour, width: 5 }), name);
       return item;
     }));
-    card.foot.textContent = `${card.panel.metric} · a point per ${span(this.frame.step)}`;
+    card.foot.textContent = card.layout.timeless
+      ? `${card.panel.metric} · ${time(this.frame.start)} to ${time(this.frame.end)} · ${samplesOf(view.distribution)} samples`
+      : `${card.panel.metric} · a point per ${span(this.frame.step)}`;
     card.canvas.setAttribute("aria-label", this.#words(card));
     this.#drawEmpty(card, empty);
   }
@@ -149,9 +158,9 @@ export class Board {
 
   /** The time under the pointer, on every chart at once. */
   #cursor(x) {
-    for (const { canvas, cursors, inSight } of this.cards.values()) {
+    for (const { canvas, cursors, inSight, layout: { timeless } } of this.cards.values()) {
       const layout = canvas._fullLayout;
-      const places = x === null || x === undefined || !layout || !inSight ? [] : placesOf(layout, x);
+      const places = x === null || x === undefined || !layout || !inSight || timeless ? [] : placesOf(layout, x);
       while (cursors.childElementCount < places.length) cursors.append(element("i"));
       [...cursors.children].forEach((cursor, index) => {
         const place = places[index];
@@ -176,6 +185,7 @@ export class Board {
 
   #drawEmpty(card, empty) {
     card.empty.hidden = !empty;
+    card.canvas.style.opacity = empty ? 0.35 : 1;
     if (!empty) return;
     const reason = this.view.reason;
     const text = element("span", "", reason ?? "Nothing was measured in this window.");
@@ -188,6 +198,10 @@ export class Board {
       card.empty.append(link);
     }
   }
+}
+
+function samplesOf(distribution) {
+  return count((distribution?.lines ?? []).reduce((sum, { samples }) => sum + samples, 0));
 }
 
 /** Where a time lies in each of a figure's small charts, in pixels. */

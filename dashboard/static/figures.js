@@ -20,6 +20,7 @@ export const LAYOUT = [
   { id: "affinity", draw: shares, height: 220 },
   { id: "cache_hits", draw: shares, height: 220 },
   { id: "heatmap", draw: heatmap, wide: true, height: 260 },
+  { id: "distribution", draw: distribution, timeless: true, wide: true, height: 250 },
   { id: "cold_starts", draw: coldStarts, height: 220 },
   { id: "containers", draw: containers, height: 220 },
   { id: "generator", draw: generator, wide: true, height: 230 },
@@ -40,9 +41,21 @@ export function figure(panel, frame, view) {
     height: made.height ?? panel.height,
     datarevision: frame.revision,
   };
+  if (panel.timeless) return { traces: made.traces, layout, legend: made.legend ?? [], empty: !made.traces.length };
   const axes = Object.keys(layout).filter((name) => /^xaxis\d*$/.test(name));
   layout.shapes = axes.flatMap((name) => marks(name.replace("axis", ""), layout[name.replace("x", "y")], view));
+  if (panel.id === "responses_503") layout.annotations = eventNames(view);
   return { traces: made.traces, layout, legend: made.legend ?? [], empty };
+}
+
+/** What runs and notes are called, at their line in the first chart. */
+function eventNames({ events }) {
+  const names = { run_start: "run began", run_end: "run ended" };
+  return events.filter(({ kind }) => kind === "note" || kind in names).map(({ at, kind, text }) => ({
+    text: plain(names[kind] ?? (text.length > 28 ? `${text.slice(0, 27)}…` : text)),
+    x: plotTime(at), xref: "x", y: 1, yref: "paper", xanchor: "left", yanchor: "top", xshift: 2,
+    showarrow: false, font: { size: 10.5, color: css(kind === "note" ? "--text" : "--accent") },
+  }));
 }
 
 function shown(labels, hidden) {
@@ -65,7 +78,7 @@ function base(view) {
   };
 }
 
-function timeAxis({ frame, since }) {
+function timeAxis({ frame, since, width }) {
   // A run that has just begun would be a sliver at the right; the axis grows with it instead.
   const start = Math.max(frame.start, Math.min(since ?? frame.start, frame.end - SHORTEST_SHOWN_S));
   return {
@@ -83,7 +96,8 @@ function timeAxis({ frame, since }) {
       { dtickrange: [60000, 86400000], value: "%H:%M" },
       { dtickrange: [86400000, null], value: "%d %b" },
     ],
-    nticks: 8,
+    nticks: Math.max(3, Math.min(10, Math.floor(width / 130))),
+    tickangle: 0,
     hoverformat: "%H:%M:%S",
     // The cursor of the page is drawn over all charts; Plotly's own is not wanted besides.
     showspikes: false,
@@ -276,7 +290,7 @@ function faceted(facets, x, view, tracesOf, axisOf) {
     const domainX = stacked ? [0, 1] : [at * (wide + gap), at * (wide + gap) + wide];
     const domainY = stacked ? [1 - at * (tall + rowGap) - tall, 1 - at * (tall + rowGap)] : [0, 1];
     const sameScale = axisOf(facet).type === "log";
-    layout[`xaxis${suffix}`] = { ...timeAxis(view), domain: domainX, anchor: `y${suffix}`, nticks: stacked ? 6 : Math.max(4, Math.round(14 / count)) };
+    layout[`xaxis${suffix}`] = { ...timeAxis(view), domain: domainX, anchor: `y${suffix}`, nticks: Math.max(3, Math.min(10, Math.floor(view.width / (stacked ? 1 : count) / 110))) };
     layout[`yaxis${suffix}`] = { ...axisOf(facet), domain: domainY, anchor: `x${suffix}`, showticklabels: stacked || at === 0 || !sameScale };
     if (facet.title) {
       layout.annotations.push({
@@ -320,6 +334,35 @@ function heatmap(lines, x) {
         rangemode: "normal", autorange: false, range: [least, (rows[rows.length - 1] ?? 8) + 0.2],
         tickvals: ticks.tickvals.map((value) => Math.log2(value) * 8), ticktext: ticks.ticktext,
       }),
+    },
+  };
+}
+
+/** How the whole window's latencies are spread: share of a line's samples per bucket. */
+function distribution(_, __, view) {
+  const shownLines = (view.distribution?.lines ?? []).filter(({ labels, samples }) => samples > 0 && shown(labels, view.hidden));
+  const bounds = shownLines.flatMap(({ buckets }) => buckets.map(([bound]) => bound ?? 256));
+  const low = Math.round(Math.log2(Math.min(...bounds)) * 8) - 1;
+  const high = Math.round(Math.log2(Math.max(...bounds)) * 8) + 1;
+  const rows = bounds.length ? Array.from({ length: high - low + 1 }, (_row, at) => low + at) : [];
+  const traces = shownLines.map(({ labels, samples, buckets }) => {
+    const counts = new Map(buckets.map(([bound, amount]) => [Math.round(Math.log2(bound ?? 256) * 8), amount]));
+    return {
+      ...trace(rows.map((k) => 2 ** ((k - 0.5) / 8)), rows.map((k) => (counts.get(k) ?? 0) / samples), {
+        name: named(labels), ...look(labels, view), format: ".1%",
+      }),
+      line: { ...look(labels, view), color: look(labels, view).colour, width: 2, shape: "spline", smoothing: 0.6 },
+      hovertemplate: `%{x:.3~s}s: %{y:.1%}<extra>${named(labels)}</extra>`,
+    };
+  });
+  const axis = logAxis(bounds);
+  return {
+    traces,
+    layout: {
+      hovermode: "closest",
+      dragmode: false,
+      xaxis: { type: "log", tickvals: axis.tickvals, ticktext: axis.ticktext, range: axis.range, fixedrange: true, showgrid: true, gridcolor: css("--grid"), zeroline: false, linecolor: css("--line-strong"), showline: true, tickangle: 0 },
+      yaxis: valueAxis({ tickformat: ".0%" }),
     },
   };
 }

@@ -13,7 +13,7 @@ export function durationParts(seconds) {
 
 export function duration(seconds) {
   const [number, unit] = durationParts(seconds);
-  return unit ? `${number} ${unit}` : number;
+  return unit ? `${number}\u00a0${unit}` : number;
 }
 
 export function count(number) {
@@ -24,9 +24,9 @@ export function count(number) {
 export function share(value) {
   if (value === null || value === undefined) return NONE;
   const percent = value * 100;
-  if (percent > 0 && percent < 0.1) return "< 0.1 %";
-  if (percent < 100 && percent > 99.9) return "> 99.9 %";
-  return `${percent < 10 && percent > 0 ? percent.toFixed(1) : percent.toFixed(percent > 99 && percent < 100 ? 1 : 0)} %`;
+  if (percent > 0 && percent < 0.1) return "< 0.1\u00a0%";
+  if (percent < 100 && percent > 99.9) return "> 99.9\u00a0%";
+  return `${percent < 10 && percent > 0 ? percent.toFixed(1) : percent.toFixed(percent > 99 && percent < 100 ? 1 : 0)}\u00a0%`;
 }
 
 export function rate(value) {

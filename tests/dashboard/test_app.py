@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import httpx
 import pytest
@@ -15,7 +15,7 @@ from pydantic import TypeAdapter
 from dashboard.answers import PanelData, RunAnswer, SdGroup, SummaryAnswer
 from dashboard.app import create_app
 from dashboard.config import Config
-from dashboard.model import Target, TargetStatus
+from dashboard.model import Event, Target, TargetStatus
 from dashboard.panels import PANELS
 from flash.buckets import bucket_of, representative_s
 
@@ -39,6 +39,7 @@ class StillBeat:
             url="https://h.modal.host/metrics",
             labels={"container": "ta-1"},
         )
+        self.noted: list[Event] = []
         self.statuses = [
             TargetStatus(target=page, up=True, scraped_at=1.0),
             TargetStatus(target=tunnel, error="refused"),
@@ -55,6 +56,9 @@ class StillBeat:
 
     def status(self) -> list[TargetStatus]:
         return self.statuses
+
+    async def note(self, event: Event) -> None:
+        self.noted.append(event)
 
 
 @asynccontextmanager
@@ -250,6 +254,79 @@ def test_runs_and_their_totals(filled: Scraped) -> None:
     assert missing.json()["error"]["where"] == "run"
 
 
+def test_a_cold_start_is_told_with_its_course_and_its_cost(
+    filled: Scraped, fake_metrics: FakeMetrics
+) -> None:
+    asyncio.run(
+        filled.store.add_events(
+            [
+                Event(
+                    at=START + 0.25, kind="container_starting", text="", labels={"container": "a"}
+                ),
+                Event(at=START + 1.75, kind="container_live", text="", labels={"container": "a"}),
+                Event(
+                    at=START + 15.0, kind="container_starting", text="", labels={"container": "b"}
+                ),
+            ]
+        )
+    )
+
+    async def ask(client: httpx.AsyncClient) -> list[dict[str, object]]:
+        answer = await client.get("/api/cold_starts", params={"start": START, "end": START + 20})
+        return answer.json()
+
+    west, east = sorted(asked(filled, ask), key=lambda cold: str(cold["region"]))
+    container = {"task_id": "a", "requested_at": START + 0.25, "live_at": START + 1.75}
+    assert east == {
+        "region": "us-east",
+        "began_at": START,
+        "ended_at": START + 2,
+        "first_answer_at": START + 2,
+        "refused": 40.0,
+        "waits": 1.0,
+        "waited": 2.0,
+        "containers": [container],
+    }
+    assert (west["region"], west["refused"], west["waits"]) == ("eu-west", 40.0, 0.0)
+
+
+def test_the_distribution_holds_every_sample_and_its_exact_mean(filled: Scraped) -> None:
+    async def ask(client: httpx.AsyncClient) -> dict[str, Any]:
+        query = {"start": START, "end": START + 20, "region": "us-east", "routing": "sticky"}
+        return (await client.get("/api/distribution", params=query)).json()
+
+    (line,) = asked(filled, ask)["lines"]
+    assert line["samples"] == 180
+    assert line["mean"] == pytest.approx((9 * 0.01 + 0.03) / 10, rel=1e-12)
+    assert [count for _, count in line["buckets"]] == [162, 18]
+
+
+def test_a_note_is_kept_and_one_from_another_site_is_refused(scraped: Scraped) -> None:
+    async def ask(client: httpx.AsyncClient) -> list[httpx.Response]:
+        return [
+            await client.post("/api/events", json={"text": "<b>new</b> image"}),
+            await client.post("/api/events", json={"text": ""}),
+            await client.post("/api/events", json={"text": "x", "at": "NaN"}),
+            await client.post(
+                "/api/events", json={"text": "x"}, headers={"Origin": "https://evil.example"}
+            ),
+            await client.post(
+                "/api/events", json={"text": "x"}, headers={"Origin": "http://127.0.0.1:8000"}
+            ),
+        ]
+
+    answers = asked(scraped, ask)
+    assert [answer.status_code for answer in answers] == [201, 422, 422, 403, 201]
+    assert answers[0].json() == {
+        "at": START + 100.0,
+        "kind": "note",
+        "text": "<b>new</b> image",
+        "labels": {},
+    }
+    assert answers[1].json()["error"]["where"] == "text"
+    assert answers[3].json()["error"]["code"] == "foreign_origin"
+
+
 def test_targets_for_prometheus(filled: Scraped) -> None:
     async def ask(client: httpx.AsyncClient) -> list[SdGroup]:
         answer = await client.get("/sd/targets")
@@ -300,8 +377,9 @@ def test_a_method_that_is_not_there_is_told_as_such(scraped: Scraped) -> None:
 def test_the_document_of_the_interface_names_every_answer(scraped: Scraped) -> None:
     document = asked(scraped, lambda client: client.get("/openapi.json")).json()
     for path, methods in document["paths"].items():
-        answer = methods["get"]["responses"]["200"]["content"]
-        assert path == "/api/live" or answer["application/json"]["schema"], path
+        for method, told in methods.items():
+            answer = told["responses"]["200" if method == "get" else "201"]["content"]
+            assert path == "/api/live" or answer["application/json"]["schema"], path
         assert methods["get"]["responses"]["422"]["content"]["application/json"]["schema"] == {
             "$ref": "#/components/schemas/ErrorAnswer"
         }

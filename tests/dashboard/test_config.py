@@ -114,11 +114,12 @@ def test_what_happened_to_containers_is_told_once_with_its_own_time() -> None:
     before = [container("ta-1", ContainerState.LIVE), container("ta-3", ContainerState.LIVE)]
     after = [
         container("ta-1", ContainerState.DRAINING),
-        container("ta-2", ContainerState.LIVE, ready_at=40.0),
+        container("ta-2", ContainerState.LIVE, started_at=38.5, ready_at=40.0),
     ]
     events = container_events(before, after, 50.0)
     assert [(event.kind, event.at, event.labels["container"]) for event in events] == [
         ("container_draining", 50.0, "ta-1"),
+        ("container_starting", 38.5, "ta-2"),
         ("container_live", 40.0, "ta-2"),
         ("container_gone", 50.0, "ta-3"),
     ]

@@ -1,0 +1,132 @@
+"""Cold starts one by one: from the first 503 over the container's start to the first answer."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dashboard.model import Event
+from dashboard.source import Match, Source
+from dashboard.window import Window
+
+__all__ = ["ColdStart", "ContainerStart", "cold_starts_of", "container_starts", "spans"]
+
+_SAME_S: Final = 3
+"""Pauses between 503s up to this long do not end a cold start: users back off in between."""
+
+_BEFORE_S: Final = 3.0
+_WAITS_AFTER_S: Final = 5
+_MOST: Final = 200
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ContainerStart:
+    """One container's way up (Unix seconds); ``live_at`` is ``None`` while it is not up."""
+
+    task_id: str
+    requested_at: float
+    live_at: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ColdStart:
+    """One run of 503s of a region. Times are Unix seconds, to the length of a step.
+
+    ``first_answer_at`` is the first step from ``began_at`` on in which something was answered.
+    ``refused`` counts attempts. ``waits`` and ``waited_s`` are the requests that were answered
+    after a 503, and the seconds they waited together. ``containers`` are those that came up
+    meanwhile, wherever the platform put them.
+    """
+
+    region: str
+    began_at: int
+    ended_at: int
+    first_answer_at: int | None
+    refused: float
+    waits: float
+    waited_s: float
+    containers: tuple[ContainerStart, ...]
+
+
+def spans(refused: NDArray[np.float64], longest_pause: int) -> list[tuple[int, int]]:
+    """Runs of steps with refusals, from and up to (exclusive), over short pauses without."""
+    found: list[tuple[int, int]] = []
+    for step in np.flatnonzero(np.nan_to_num(refused) > 0).tolist():
+        if found and step - found[-1][1] <= longest_pause:
+            found[-1] = (found[-1][0], step + 1)
+        else:
+            found.append((step, step + 1))
+    return found
+
+
+def container_starts(events: Sequence[Event]) -> list[ContainerStart]:
+    """Containers that were started, in the order of their request, from events in order."""
+    requested: dict[str, float] = {}
+    live: dict[str, float] = {}
+    for event in events:
+        task_id = event.labels.get("container", "")
+        if event.kind == "container_starting":
+            requested.setdefault(task_id, event.at)
+        elif event.kind == "container_live":
+            live.setdefault(task_id, event.at)
+    return [
+        ContainerStart(task_id=task_id, requested_at=at, live_at=live.get(task_id))
+        for task_id, at in sorted(requested.items(), key=lambda item: item[1])
+    ]
+
+
+async def cold_starts_of(source: Source, window: Window, match: Match) -> list[ColdStart]:
+    """All cold starts that began in the window, newest first."""
+    by = ("region",)
+    attempts = await source.increases(
+        "loadgen_requests_total", window, by=("region", "outcome"), match=match
+    )
+    waits = await source.histograms("loadgen_cold_start_wait_seconds", window, by=by, match=match)
+    counts = dict(zip(waits.labels, waits.counts.sum(axis=2), strict=True))
+    sums = dict(zip(waits.labels, waits.sums, strict=True))
+    starts = container_starts(await source.events(window.start - 60.0, window.end + 60.0))
+    told = {
+        tuple(sorted(labels)): row
+        for labels, row in zip(attempts.labels, attempts.values, strict=True)
+    }
+    found: list[ColdStart] = []
+    for region in sorted({dict(labels).get("region", "") for labels in attempts.labels}):
+        refused = _row(told, region, "cold_start", window)
+        answered = _row(told, region, "ok", window)
+        key = (("region", region),) if region else ()
+        none = np.zeros(window.steps)
+        for begin, end in spans(refused, max(1, _SAME_S // window.step)):
+            # Those refused last are answered a little later than the last 503.
+            after = min(window.steps, end + max(1, _WAITS_AFTER_S // window.step))
+            first = np.flatnonzero(answered[begin:] > 0)
+            began, ended = (window.start + step * window.step for step in (begin, end))
+            answer = began + int(first[0]) * window.step if first.size else None
+            found.append(
+                ColdStart(
+                    region=region,
+                    began_at=began,
+                    ended_at=ended,
+                    first_answer_at=answer,
+                    refused=float(np.nansum(refused[begin:end])),
+                    waits=float(counts.get(key, none)[begin:after].sum()),
+                    waited_s=float(sums.get(key, none)[begin:after].sum()),
+                    containers=tuple(
+                        start
+                        for start in starts
+                        if began - _BEFORE_S <= start.requested_at <= ended
+                    ),
+                )
+            )
+    return sorted(found, key=lambda cold: (-cold.began_at, cold.region))[:_MOST]
+
+
+def _row(
+    told: dict[tuple[tuple[str, str], ...], NDArray[np.float64]],
+    region: str,
+    outcome: str,
+    window: Window,
+) -> NDArray[np.float64]:
+    labels = (("outcome", outcome), ("region", region)) if region else (("outcome", outcome),)
+    return np.nan_to_num(told.get(labels, np.zeros(window.steps)))
