@@ -7,14 +7,15 @@ request's head to the answer's first byte; for a stream that is the time to the 
 
 import asyncio
 import json
+import logging
 import time
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any, Final
 
 from prometheus_client import CollectorRegistry
-from prometheus_client.exposition import choose_encoder
 
 from target_app.config import Config
+from target_app.errors import TargetAppError
 from target_app.metrics import OTHER_ROUTE, Metrics
 from target_app.parameters import GENERATE, WORK, ParameterError, from_json, from_query
 from target_app.prefix_cache import PrefixCache
@@ -24,6 +25,7 @@ __all__ = ["CONTAINER_HEADER", "Application", "create_app"]
 CONTAINER_HEADER: Final = "x-container-id"
 SESSION_HEADER: Final = b"modal-session-id"
 
+_LOGGER: Final = logging.getLogger("target_app")
 _PIECE: Final = bytes(64 * 1024)
 _LONGEST_BODY: Final = 1 << 20
 _JSON: Final = b"application/json"
@@ -36,7 +38,7 @@ Send = Callable[[Message], Awaitable[None]]
 Handler = Callable[["Exchange"], Awaitable[None]]
 
 
-class ClientGoneError(Exception):
+class ClientGoneError(TargetAppError):
     """The client closed its connection before the answer was whole."""
 
 
@@ -76,6 +78,15 @@ class Exchange:
                 raise ParameterError("body", f"the body is longer than {_LONGEST_BODY:,} bytes")
             if not message.get("more_body"):
                 return b"".join(pieces)
+
+    async def skip_body(self) -> None:
+        """Read the request's body to its end, whatever its length, and keep nothing of it."""
+        while True:
+            message = await self._receive()
+            if message["type"] == "http.disconnect":
+                raise ClientGoneError
+            if not message.get("more_body"):
+                return
 
     async def gone(self) -> None:
         """Returns when the client has closed its connection."""
@@ -126,6 +137,7 @@ class Application:
         self._started = started
         self._served = 0
         self._container = config.container.encode("latin-1", "replace")
+        self.metrics.boot_duration.set(time.perf_counter() - started)
         self._routes: dict[str, tuple[dict[str, Handler], str]] = {
             "/": ({"GET": self._root, "HEAD": self._root, "POST": self._root}, "GET, HEAD, POST"),
             "/work": ({"GET": self._work, "HEAD": self._work}, "GET, HEAD"),
@@ -147,7 +159,8 @@ class Application:
         exchange = Exchange(scope, receive, send, self._container)
         path = scope["path"]
         methods, allowed = self._routes.get(path, (None, ""))
-        self.metrics.in_flight.inc()
+        in_flight = path != "/metrics"  # a scrape would always see itself
+        self.metrics.in_flight.inc(in_flight)
         try:
             if methods is None:
                 await exchange.error(404, "not_found", "there is no such route", "path")
@@ -162,15 +175,19 @@ class Application:
         except ClientGoneError:
             # 499 as nginx writes it: nobody is left to answer, yet the request was served in part.
             exchange.code = exchange.code or 499
+        except Exception:  # a request is a supervised task: a defect costs one answer
+            _LOGGER.exception("%s %s failed", scope["method"], path[:200])
+            if exchange.code:
+                raise  # the answer has begun: cutting it short is the one way left to tell
+            await exchange.error(500, "internal", "the server failed; see its log", "server")
         finally:
-            self.metrics.in_flight.dec()
+            self.metrics.in_flight.dec(in_flight)
             self._served += 1
             route = path if methods is not None else OTHER_ROUTE
             self.metrics.ended(route, exchange.code or 500, time.perf_counter() - exchange.began)
 
     async def _root(self, exchange: Exchange) -> None:
-        if exchange.scope["method"] == "POST":
-            await exchange.body()
+        await exchange.skip_body()
         content = {
             "container": self.config.container,
             "region": self.config.region,
@@ -202,13 +219,13 @@ class Application:
         if query and body.strip():
             raise ParameterError("body", "give the parameters in the query or the body, not both")
         asked = from_query(query, GENERATE) if query else from_json(body, GENERATE)
-        session = exchange.header(SESSION_HEADER)
-        hit = self.cache.holds(session)
-        if session is not None:
-            (self.metrics.cache_hit if hit else self.metrics.cache_miss).inc()
         prompt, tokens = int(asked["prompt_tokens"]), int(asked["tokens"])
-        missing = self.cache.missing_tokens(session, prompt)
-        await _unless_gone(exchange, asyncio.sleep(missing / asked["prefill_tokens_per_s"]))
+        session = exchange.header(SESSION_HEADER)
+        missing = prompt - self._cached_tokens(session, prompt)
+        if missing:
+            await _unless_gone(exchange, asyncio.sleep(missing / asked["prefill_tokens_per_s"]))
+        if session is not None:
+            self.cache.keep(session, prompt)
         await exchange.start(200, b"text/event-stream", None, (b"cache-control", b"no-store"))
         await _unless_gone(exchange, _tokens(exchange, tokens, asked["tokens_per_s"]))
         usage = {
@@ -219,12 +236,19 @@ class Application:
         }
         await exchange.piece(b"event: usage\ndata: %b\n\n" % json.dumps(usage).encode(), more=False)
 
+    def _cached_tokens(self, session: str | None, prompt_tokens: int) -> int:
+        """How much of a prompt need not be computed; a session's look-up is counted."""
+        cached = None if session is None else self.cache.cached_tokens(session)
+        if session is not None:
+            (self.metrics.cache_miss if cached is None else self.metrics.cache_hit).inc()
+        return min(cached or 0, prompt_tokens)
+
     async def _health(self, exchange: Exchange) -> None:
         await exchange.answer(200, b'{"status": "ok"}')
 
     async def _exposition(self, exchange: Exchange) -> None:
-        encode, content_type = choose_encoder(exchange.header(b"accept") or "")
-        await exchange.answer(200, encode(self.metrics.registry), content_type.encode())
+        body, content_type = self.metrics.exposition(exchange.header(b"accept") or "")
+        await exchange.answer(200, body, content_type.encode())
 
 
 def create_app(

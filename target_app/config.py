@@ -4,10 +4,12 @@ import argparse
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from target_app.errors import TargetAppError
+
 __all__ = ["Config", "ConfigError"]
 
 
-class ConfigError(Exception):
+class ConfigError(TargetAppError):
     """A setting that cannot be used; the message names it and what was expected."""
 
 
@@ -42,12 +44,14 @@ class Config:
 
         def setting(option: object, variable: str, default: str) -> tuple[str, str]:
             if option is not None:
-                return str(option), f"--{variable.removeprefix('TARGET_').lower()}"
+                return str(
+                    option
+                ), f"--{variable.removeprefix('TARGET_').lower().replace('_', '-')}"
             return environ.get(variable) or default, variable
 
         return cls(
             host=setting(given.host, "TARGET_HOST", "127.0.0.1")[0],
-            port=int(_number(*setting(given.port, "PORT", "8080"), least=1, most=65535)),
+            port=_whole(*setting(given.port, "PORT", "8080"), least=0, most=65535),
             container=environ.get("MODAL_TASK_ID") or container,
             region=environ.get("MODAL_REGION", ""),
             cloud=environ.get("MODAL_CLOUD_PROVIDER", ""),
@@ -55,12 +59,10 @@ class Config:
                 *setting(given.boot_delay_s, "TARGET_BOOT_DELAY_S", "0"), least=0, most=3600
             ),
             grace_s=_number(*setting(given.grace_s, "TARGET_GRACE_S", "25"), least=0, most=3600),
-            cached_sessions=int(
-                _number(
-                    *setting(given.cached_sessions, "TARGET_CACHED_SESSIONS", "256"),
-                    least=1,
-                    most=1_000_000,
-                )
+            cached_sessions=_whole(
+                *setting(given.cached_sessions, "TARGET_CACHED_SESSIONS", "256"),
+                least=1,
+                most=1_000_000,
             ),
         )
 
@@ -75,6 +77,13 @@ def _number(text: str, name: str, *, least: float, most: float) -> float:
     return value
 
 
+def _whole(text: str, name: str, *, least: int, most: int) -> int:
+    value = _number(text, name, least=least, most=most)
+    if value != int(value):
+        raise ConfigError(f"{name}: expected a whole number, got {text!r}")
+    return int(value)
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m target_app",
@@ -82,7 +91,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     for option, variable, text in (
         ("--host", "TARGET_HOST", "address to listen on (default 127.0.0.1)"),
-        ("--port", "PORT", "port to listen on (default 8080)"),
+        ("--port", "PORT", "port to listen on, 0 for any free one (default 8080)"),
         ("--boot-delay-s", "TARGET_BOOT_DELAY_S", "seconds before the port opens (default 0)"),
         ("--grace-s", "TARGET_GRACE_S", "longest drain after SIGTERM in seconds (default 25)"),
         ("--cached-sessions", "TARGET_CACHED_SESSIONS", "prefixes that fit (default 256)"),

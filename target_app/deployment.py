@@ -1,16 +1,21 @@
 """What the server is deployed as on Modal, and its process inside a container."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Final
 
-from flash.regions import ROUTING_REGIONS
+from flash.regions import ROUTING_REGIONS, is_region_name
 from target_app.config import ConfigError
 
 __all__ = ["Deployment", "drain", "start"]
+
+_APP_NAME: Final = re.compile(r"[A-Za-z0-9_.-]{1,63}")
+"""What Modal takes as the name of an app."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,9 +62,11 @@ class Deployment:
             return int(value)
 
         deployment = cls(
-            app_name=environ.get("TARGET_APP_NAME") or "flashgauge-target",
-            proxy_regions=_regions(environ.get("TARGET_PROXY_REGIONS") or "us-east"),
-            region=environ.get("TARGET_REGION") or "us-east",
+            app_name=_app_name(environ.get("TARGET_APP_NAME") or "flashgauge-target"),
+            proxy_regions=_regions(
+                environ.get("TARGET_PROXY_REGIONS") or "us-east,eu-west,ap-south"
+            ),
+            region=_region(environ.get("TARGET_REGION") or "us-east"),
             min_containers=whole("TARGET_MIN_CONTAINERS", 0, least=0, most=1000),
             max_containers=whole("TARGET_MAX_CONTAINERS", 4, least=1, most=1000),
             buffer_containers=whole("TARGET_BUFFER_CONTAINERS", 0, least=0, most=1000),
@@ -97,7 +104,7 @@ class Deployment:
 
 
 def start(port: int) -> subprocess.Popen[bytes]:
-    """The server as a process in a group of its own, listening on every address of the container."""
+    """The server as a process in a group of its own, on every address of its container."""
     return subprocess.Popen(
         [sys.executable, "-m", "target_app"],
         env={**os.environ, "PORT": str(port), "TARGET_HOST": "0.0.0.0"},
@@ -119,6 +126,21 @@ def drain(process: subprocess.Popen[bytes], *, within_s: float) -> None:
         except (ProcessLookupError, PermissionError):
             pass  # nothing of the group is left, as it should be
         process.wait()
+
+
+def _app_name(text: str) -> str:
+    if not _APP_NAME.fullmatch(text):
+        raise ConfigError(
+            "TARGET_APP_NAME: expected 1 to 63 letters, digits, dashes, periods and underscores, "
+            f"got {text!r}"
+        )
+    return text
+
+
+def _region(text: str) -> str:
+    if not is_region_name(text):
+        raise ConfigError(f"TARGET_REGION: expected a region such as us-east, got {text!r}")
+    return text
 
 
 def _regions(text: str) -> tuple[str, ...]:

@@ -1,24 +1,32 @@
 """What the server counts of itself, for Prometheus."""
 
+from collections.abc import Iterator
 from typing import Final
 
 from prometheus_client import (
     CollectorRegistry,
     Counter,
     Gauge,
-    Histogram,
     PlatformCollector,
     ProcessCollector,
 )
+from prometheus_client.exposition import choose_encoder
+from prometheus_client.metrics_core import Metric
+from prometheus_client.registry import Collector
 
-from flash.buckets import BOUNDS_S
 from target_app.config import Config
+from target_app.durations import Durations
 
 __all__ = ["OTHER_ROUTE", "ROUTES", "Metrics"]
 
 ROUTES: Final = ("/", "/work", "/generate", "/healthz", "/metrics")
 OTHER_ROUTE: Final = "other"
 """The ``route`` label of every path that is no route, so that callers cannot invent labels."""
+
+_FROM_THE_START: Final = ("/", "/work", "/generate")
+"""Routes that load is sent to: their series begin at zero, so that no first request is lost."""
+
+_OPENMETRICS_END: Final = b"# EOF\n"
 
 
 class Metrics:
@@ -30,28 +38,31 @@ class Metrics:
     def __init__(self, config: Config, registry: CollectorRegistry) -> None:
         self.registry = registry
         container = config.container
+        labelled = ("container",)
         self._requests = Counter(
             "target_requests_total",
             "Requests that ended, by route and status code.",
             ("container", "route", "code"),
             registry=registry,
         )
-        durations = Histogram(
+        self._durations = Durations(
             "target_request_duration_seconds",
             "From a request's head to the end of its answer.",
-            ("container", "route"),
-            buckets=BOUNDS_S,
-            registry=registry,
+            container=container,
+            routes=_FROM_THE_START,
         )
+        registry.register(self._durations)
         cache = Counter(
             "target_session_cache_total",
             "Requests with a session whose prefix was cached here (hit) or not (miss).",
             ("container", "result"),
             registry=registry,
         )
-        labelled = ("container",)
         in_flight = Gauge(
-            "target_requests_in_flight", "Requests being served.", labelled, registry=registry
+            "target_requests_in_flight",
+            "Requests being served, scrapes aside.",
+            labelled,
+            registry=registry,
         )
         boot = Gauge(
             "target_boot_duration_seconds",
@@ -73,16 +84,16 @@ class Metrics:
         )
         info.labels(container, config.region, config.cloud).set(1)
         # Looking a child up costs more than counting, so each is looked up once.
-        self.duration = {
-            route: durations.labels(container, route) for route in (*ROUTES, OTHER_ROUTE)
-        }
         self.cache_hit = cache.labels(container, "hit")
         self.cache_miss = cache.labels(container, "miss")
         self.in_flight = in_flight.labels(container)
         self.boot_duration = boot.labels(container)
         self.start_timestamp = started.labels(container)
         self._container = container
-        self._by_route_and_code: dict[tuple[str, int], Counter] = {}
+        self._by_route_and_code = {
+            (route, 200): self._requests.labels(container, route, "200")
+            for route in _FROM_THE_START
+        }
         ProcessCollector(registry=registry)
         PlatformCollector(registry=registry)
 
@@ -94,4 +105,23 @@ class Metrics:
             counter = self._requests.labels(self._container, route, str(code))
             self._by_route_and_code[key] = counter
         counter.inc()
-        self.duration[route].observe(duration_s)
+        self._durations.observe(route, duration_s)
+
+    def exposition(self, accept: str) -> tuple[bytes, str]:
+        """All that the registry has, in the format an ``Accept`` header prefers; and its type."""
+        encode, content_type = choose_encoder(accept)
+        others = encode(_Others(self.registry, self._durations.name))
+        end = _OPENMETRICS_END if others.endswith(_OPENMETRICS_END) else b""
+        own = self._durations.exposition().encode()
+        return b"".join((others.removesuffix(_OPENMETRICS_END), own, end)), content_type
+
+
+class _Others(Collector):
+    """What a registry collects, without the one family that is written by itself."""
+
+    def __init__(self, registry: CollectorRegistry, name: str) -> None:
+        self._registry = registry
+        self._name = name
+
+    def collect(self) -> Iterator[Metric]:
+        return (family for family in self._registry.collect() if family.name != self._name)

@@ -5,8 +5,8 @@ What it is deployed as is set by the environment of the deploying command:
 | variable | meaning | default |
 |---|---|---|
 | ``TARGET_APP_NAME`` | name of the app | ``flashgauge-target`` |
-| ``TARGET_PROXY_REGIONS`` | proxy regions, comma separated: one flash URL each | ``us-east`` |
-| ``TARGET_REGION`` | region of the containers | ``us-east`` |
+| ``TARGET_PROXY_REGIONS`` | proxy regions, a flash URL each | ``us-east,eu-west,ap-south`` |
+| ``TARGET_REGION`` | region of the containers, broad (``us``) or narrow | ``us-east`` |
 | ``TARGET_MIN_CONTAINERS`` | containers kept warm | 0 |
 | ``TARGET_MAX_CONTAINERS`` | most containers | 4 |
 | ``TARGET_BUFFER_CONTAINERS`` | idle containers while any is active | 0 |
@@ -17,21 +17,38 @@ What it is deployed as is set by the environment of the deploying command:
 | ``TARGET_CPU`` | cores of a container | 1 |
 | ``TARGET_BOOT_DELAY_S`` | seconds added to a container's start | 0 |
 
-``modal run -m target_app.modal_app`` wakes the server and prints what each region answered.
+A value that cannot be used ends the command with one line and status 2.
+
+``modal run -m target_app.modal_app`` wakes the server and prints, for each region, the 503s and
+the time to the first answer; its status is 1 if a region gave none.
 """
 
 import os
 import subprocess
+import sys
+from collections.abc import Mapping
 from typing import Final
 
 import modal
 import modal.experimental
 
+from target_app.config import ConfigError
 from target_app.deployment import Deployment, drain, start
 from target_app.wake import report, wake_all
 
 PORT: Final = 8000
-DEPLOYMENT: Final = Deployment.from_env(os.environ)
+
+
+def _deployment(environ: Mapping[str, str]) -> Deployment:
+    try:
+        return Deployment.from_env(environ)
+    except ConfigError as error:
+        # Modal's command line would show an exception of an import as a stack trace.
+        print(f"target_app: {error}", file=sys.stderr)
+        raise SystemExit(2) from None
+
+
+DEPLOYMENT: Final = _deployment(os.environ)
 
 image = (
     modal.Image.debian_slim(python_version="3.12")
@@ -53,7 +70,7 @@ app = modal.App(DEPLOYMENT.app_name, image=image)
     scaledown_window=DEPLOYMENT.scaledown_window_s,
     cpu=DEPLOYMENT.cpu,
 )
-@modal.experimental.http_server(
+@modal.experimental.http_server(  # type: ignore[attr-defined] # public, though not in an __all__
     port=PORT,
     proxy_regions=list(DEPLOYMENT.proxy_regions),
     startup_timeout=DEPLOYMENT.startup_timeout_s,

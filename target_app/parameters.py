@@ -12,12 +12,17 @@
 """
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from math import isfinite
 from types import MappingProxyType
 from typing import Final
 from urllib.parse import parse_qsl
+
+from target_app.errors import TargetAppError
+
+_NUMBER: Final = re.compile(r"[+-]?\d{1,40}(\.\d{0,40})?([eE][+-]?\d{1,3})?", re.ASCII)
+_LONGEST_ECHO: Final = 80
 
 __all__ = ["GENERATE", "WORK", "Bounds", "ParameterError", "from_json", "from_query"]
 
@@ -49,12 +54,12 @@ GENERATE: Final = MappingProxyType(
 )
 
 
-class ParameterError(Exception):
+class ParameterError(TargetAppError):
     """A parameter that cannot be used. ``where`` is its name."""
 
     def __init__(self, where: str, message: str) -> None:
         super().__init__(message)
-        self.where = where
+        self.where = where[:_LONGEST_ECHO]
 
 
 def from_query(query: bytes, bounds: Mapping[str, Bounds]) -> dict[str, float]:
@@ -62,8 +67,9 @@ def from_query(query: bytes, bounds: Mapping[str, Bounds]) -> dict[str, float]:
     given: dict[str, object] = {}
     for name, value in parse_qsl(query.decode("latin-1"), keep_blank_values=True):
         if name in given:
-            raise ParameterError(name, f"{name} is given twice")
-        given[name] = value
+            raise ParameterError(name, f"{name[:_LONGEST_ECHO]!r} is given twice")
+        # What is no number stays text, and is refused as such where its bounds are known.
+        given[name] = float(value) if _NUMBER.fullmatch(value) else value
     return _checked(given, bounds)
 
 
@@ -84,7 +90,9 @@ def _checked(given: Mapping[str, object], bounds: Mapping[str, Bounds]) -> dict[
     for name in given:
         if name not in bounds:
             known = ", ".join(bounds)
-            raise ParameterError(name, f"{name[:80]!r} is no parameter here; known are {known}")
+            raise ParameterError(
+                name, f"{name[:_LONGEST_ECHO]!r} is no parameter here; known are {known}"
+            )
     return {
         name: _value(name, given[name], allowed) if name in given else allowed.default
         for name, allowed in bounds.items()
@@ -94,17 +102,13 @@ def _checked(given: Mapping[str, object], bounds: Mapping[str, Bounds]) -> dict[
 def _value(name: str, given: object, allowed: Bounds) -> float:
     kind = "a whole number" if allowed.whole else "a number"
     expected = f"{name}: expected {kind} from {allowed.least:,g} to {allowed.most:,.0f}"
-    # bool is an int to Python but no number to a caller.
-    if isinstance(given, bool) or not isinstance(given, str | int | float):
-        raise ParameterError(name, f"{expected}, got {str(given)[:80]!r}")
-    try:
-        value = float(given)
-    except (ValueError, OverflowError):
-        value = float("nan")
+    # bool is an int to Python but no number to a caller. NaN is within no bounds.
     if (
-        not isfinite(value)
-        or not allowed.least <= value <= allowed.most
-        or (allowed.whole and value != int(value))
+        isinstance(given, bool)
+        or not isinstance(given, int | float)
+        or not allowed.least <= given <= allowed.most
+        or (allowed.whole and given != int(given))
     ):
-        raise ParameterError(name, f"{expected}, got {str(given)[:80]!r}")
-    return value
+        shown = f"{given:g}" if isinstance(given, float) else str(given)
+        raise ParameterError(name, f"{expected}, got {shown[:_LONGEST_ECHO]!r}")
+    return float(given)

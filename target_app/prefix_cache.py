@@ -20,20 +20,19 @@ class PrefixCache:
     def __repr__(self) -> str:
         return f"PrefixCache({len(self)} of {self._capacity} sessions)"
 
-    def missing_tokens(self, session: str | None, prompt_tokens: int) -> int:
-        """How many of a prompt's tokens are yet to be computed; remembers them as computed.
+    def cached_tokens(self, session: str) -> int | None:
+        """How many tokens of the session's prefix are here; ``None`` if nothing of it is.
 
-        A request without a session (``None``) has nothing cached and leaves nothing behind.
+        This is a use of the session: it becomes the last to go.
         """
-        if session is None:
-            return prompt_tokens
-        cached = self._lengths.get(session, 0)
-        self._lengths[session] = max(cached, prompt_tokens)
+        if session not in self._lengths:
+            return None
+        self._lengths.move_to_end(session)
+        return self._lengths[session]
+
+    def keep(self, session: str, tokens: int) -> None:
+        """Remember a prefix once it has been computed; a longer one that is here stays."""
+        self._lengths[session] = max(self._lengths.get(session, 0), tokens)
         self._lengths.move_to_end(session)
         if len(self._lengths) > self._capacity:
             self._lengths.popitem(last=False)
-        return max(0, prompt_tokens - cached)
-
-    def holds(self, session: str | None) -> bool:
-        """Whether something of the session is cached."""
-        return session is not None and session in self._lengths

@@ -1,7 +1,9 @@
 """The process around the application: the port, and a graceful end."""
 
+import math
 import socket
 import time
+from typing import Final
 
 import uvicorn
 from prometheus_client import CollectorRegistry
@@ -10,6 +12,9 @@ from target_app.app import Application, create_app
 from target_app.config import Config, ConfigError
 
 __all__ = ["Server", "serve"]
+
+
+_BACKLOG: Final = 2048
 
 
 class Server(uvicorn.Server):
@@ -22,6 +27,10 @@ class Server(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         self._application.ready()
+        for listener in sockets or ():
+            host, port = listener.getsockname()[:2]
+            shown = f"[{host}]" if ":" in host else host
+            print(f"target_app: listening on http://{shown}:{port}", flush=True)
 
 
 def serve(config: Config, *, started_unix: float, started: float) -> None:
@@ -30,18 +39,8 @@ def serve(config: Config, *, started_unix: float, started: float) -> None:
     Raises:
         ConfigError: the address cannot be listened on.
     """
-    time.sleep(max(0.0, config.boot_delay_s))
-    family = socket.AF_INET6 if ":" in config.host else socket.AF_INET
-    listener = socket.socket(family, socket.SOCK_STREAM)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        listener.bind((config.host, config.port))
-    except OSError as error:
-        listener.close()
-        raise ConfigError(
-            f"cannot listen on {config.host} port {config.port} ({error.strerror}); "
-            "choose another with --port or PORT"
-        ) from error
+    time.sleep(config.boot_delay_s)
+    listener = _listener(config)
     application = create_app(
         config, registry=CollectorRegistry(), started_unix=started_unix, started=started
     )
@@ -54,10 +53,29 @@ def serve(config: Config, *, started_unix: float, started: float) -> None:
             access_log=False,
             log_level="warning",
             server_header=False,
+            backlog=_BACKLOG,
             # A server is kept busy by few clients: connections of idle users stay open.
             timeout_keep_alive=75,
-            timeout_graceful_shutdown=round(config.grace_s),
+            # uvicorn counts whole seconds, and takes 0 as no time at all.
+            timeout_graceful_shutdown=math.ceil(config.grace_s),
         ),
         application,
     )
     server.run([listener])
+
+
+def _listener(config: Config) -> socket.socket:
+    family = socket.AF_INET6 if ":" in config.host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((config.host, config.port))
+        # Bound alone it is not taken yet: another process might still listen before this one.
+        listener.listen(_BACKLOG)
+    except OSError as error:
+        listener.close()
+        raise ConfigError(
+            f"cannot listen on {config.host} port {config.port} ({error.strerror}); "
+            "choose another with --port or PORT"
+        ) from error
+    return listener

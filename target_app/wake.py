@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from http.client import HTTPException
+from itertools import count
 from typing import Final
 from urllib.error import HTTPError, URLError
 from urllib.request import urlopen
@@ -41,13 +42,18 @@ def wake_one(
     *,
     send: Callable[[str], Reply],
     clock: Callable[[], float],
+    wall: Callable[[], float],
     sleep: Callable[[float], None],
     rng: random.Random,
     within_s: float = WITHIN_S,
 ) -> Woken:
-    """Try until the answer is no 503, for at most ``within_s`` seconds."""
+    """Try until the answer is no 503, for at most ``within_s`` seconds.
+
+    No response at all is tried again too: the name of a new server takes a moment to be known.
+    ``clock`` measures, ``wall`` is the Unix time that a ``Retry-After`` date is compared with.
+    """
     began, refused = clock(), 0
-    while True:
+    for attempt in count():
         reply = send(url)
         if reply.code is not None and reply.code != 503:
             return Woken(
@@ -60,14 +66,15 @@ def wake_one(
         asked = (
             None
             if reply.retry_after is None
-            else parse_retry_after(reply.retry_after, now_unix=time.time())
+            else parse_retry_after(reply.retry_after, now_unix=wall())
         )
-        wait_s = delay_s(refused, rng=rng) if asked is None else asked
+        wait_s = delay_s(attempt, rng=rng) if asked is None else asked
         if clock() - began + wait_s > within_s:
             return Woken(
                 region=region_of_url(url), refused=refused, answered_after_s=None, code=reply.code
             )
         sleep(wait_s)
+    raise AssertionError("unreachable: count() has no end")
 
 
 def wake_all(urls: Sequence[str]) -> list[Woken]:
@@ -76,7 +83,14 @@ def wake_all(urls: Sequence[str]) -> list[Woken]:
         return []
 
     def wake(url: str) -> Woken:
-        return wake_one(url, send=send, clock=time.monotonic, sleep=time.sleep, rng=random.Random())
+        return wake_one(
+            url,
+            send=send,
+            clock=time.monotonic,
+            wall=time.time,
+            sleep=time.sleep,
+            rng=random.Random(),
+        )
 
     with ThreadPoolExecutor(len(urls)) as pool:
         return list(pool.map(wake, urls))
