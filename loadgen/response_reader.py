@@ -14,6 +14,8 @@ _LONE_LINE_FEED: Final = re.compile(rb"(?<!\r)\n")
 _MOST_INTERIM: Final = 64
 _CHUNKED_START: Final = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n"
 _START: Final = b"HTTP/1."
+# The empty line after the last chunk or trailer; llhttp passes over more line ends.
+_END_OF_CHUNKS: Final = re.compile(rb"[^\r\n]\r\n\r\n")
 
 
 class _Chunks:
@@ -25,6 +27,7 @@ class _Chunks:
         self.complete = False
         self.excess = False
         self._in_body = False
+        self._tail = b""
         self._parser: httptools.HttpResponseParser | None = httptools.HttpResponseParser(self)
         self._parser.feed_data(_CHUNKED_START)
 
@@ -35,6 +38,9 @@ class _Chunks:
         except httptools.HttpParserError as error:
             if not self.complete:
                 raise MalformedResponse(f"the chunked body is malformed: {error}") from None
+        self._tail = data[-5:] if len(data) >= 5 else (self._tail + data)[-5:]
+        if self.complete and not _END_OF_CHUNKS.fullmatch(self._tail):
+            self.excess = True
 
     def finish(self) -> None:
         """No more bytes are fed: break the cycle with the parser, which is freed at once then."""

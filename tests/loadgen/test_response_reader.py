@@ -98,6 +98,19 @@ def test_bytes_after_a_response_are_noticed(made, more):
         assert b"".join(reader.take()) == made.body
 
 
+@pytest.mark.parametrize("more", [b"\n", b"\r", b"\r\n", b"\r\n\r\n", b"\n\r\n", b"0\r\n\r\n"])
+@pytest.mark.parametrize("trailer", [b"", b"a: b\r\n"])
+def test_line_ends_after_the_last_chunk_are_noticed_too(more, trailer):
+    head = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n"
+    end = b"0;ext\r\n" + trailer + b"\r\n"
+    assert read([head + end]).reusable
+    assert read([head, *(bytes([byte]) for byte in end)]).reusable
+    for pieces in ([head + end + more], [head, end[:-1], end[-1:] + more], [head + end, more]):
+        reader = read(pieces)
+        assert reader.complete
+        assert reader.excess
+
+
 @given(responses())
 def test_the_quick_parser_agrees_with_the_reader(made):
     reader = read([made.wire])

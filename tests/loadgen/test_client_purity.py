@@ -1,0 +1,49 @@
+"""The client's protocol stays pure: no clock, socket, randomness or framework is imported."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+import loadgen.client
+
+IMPURE = {"gevent", "asyncio", "time", "random", "socket", "_socket", "ssl", "os", "locust"}
+PURE = [
+    "client_config",
+    "content_coding",
+    "cookie_store",
+    "errors",
+    "event_stream",
+    "origin",
+    "proxies",
+    "redirects",
+    "request_body",
+    "request_head",
+    "response_head",
+    "response_reader",
+    "whole_response",
+]
+
+
+def imports(path):
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name.partition(".")[0] for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield node.module.partition(".")[0]
+            if node.module.startswith("loadgen."):
+                yield node.module
+
+
+@pytest.mark.parametrize("name", PURE)
+def test_a_pure_module_imports_nothing_impure(name):
+    found = set(imports(Path(loadgen.client.__file__).with_name(f"{name}.py")))
+    assert found & IMPURE == set()
+    ours = {module.partition(".")[2] for module in found if module.startswith("loadgen.")}
+    assert ours <= set(PURE)
+
+
+def test_no_module_of_the_client_imports_locust():
+    folder = Path(loadgen.client.__file__).parent
+    for name in (*PURE, "client", "connection", "dialer", "response", "sweeper", "tls"):
+        assert "locust" not in set(imports(folder / f"{name}.py"))
