@@ -232,6 +232,7 @@ class ContainerStartAnswer(BaseModel):
 
     task_id: str
     requested_at: float
+    process_started_at: float | None
     live_at: float | None
 
 
@@ -259,7 +260,10 @@ class ColdStartAnswer(BaseModel):
             waited=cold.waited_s,
             containers=[
                 ContainerStartAnswer(
-                    task_id=start.task_id, requested_at=start.requested_at, live_at=start.live_at
+                    task_id=start.task_id,
+                    requested_at=start.requested_at,
+                    process_started_at=start.process_started_at,
+                    live_at=start.live_at,
                 )
                 for start in cold.containers
             ],

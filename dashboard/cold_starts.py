@@ -23,10 +23,11 @@ _MOST: Final = 200
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ContainerStart:
-    """One container's way up (Unix seconds); ``live_at`` is ``None`` while it is not up."""
+    """One container's way up (Unix seconds); ``None`` for what has not come, or is not told."""
 
     task_id: str
     requested_at: float
+    process_started_at: float | None
     live_at: float | None
 
 
@@ -64,15 +65,23 @@ def spans(refused: NDArray[np.float64], longest_pause: int) -> list[tuple[int, i
 def container_starts(events: Sequence[Event]) -> list[ContainerStart]:
     """Containers that were started, in the order of their request, from events in order."""
     requested: dict[str, float] = {}
+    started: dict[str, float] = {}
     live: dict[str, float] = {}
     for event in events:
         task_id = event.labels.get("container", "")
         if event.kind == "container_starting":
             requested.setdefault(task_id, event.at)
+        elif event.kind == "container_process_started":
+            started.setdefault(task_id, event.at)
         elif event.kind == "container_live":
             live.setdefault(task_id, event.at)
     return [
-        ContainerStart(task_id=task_id, requested_at=at, live_at=live.get(task_id))
+        ContainerStart(
+            task_id=task_id,
+            requested_at=at,
+            process_started_at=started.get(task_id),
+            live_at=live.get(task_id),
+        )
         for task_id, at in sorted(requested.items(), key=lambda item: item[1])
     ]
 

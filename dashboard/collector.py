@@ -8,7 +8,8 @@ from functools import partial
 from typing import Final
 
 from dashboard.config import Config
-from dashboard.discovery import Discovery, platform_of
+from dashboard.discovery import Discovery, edge_of, platform_of
+from dashboard.edge_events import EdgeEvents
 from dashboard.errors import ExpositionError, ScrapeError, StoreError
 from dashboard.ingest import LONGEST_SHARED_S
 from dashboard.model import Event, Target, TargetStatus
@@ -40,9 +41,16 @@ class Collector:
         self._store = store
         self._metrics = metrics
         self._clock = clock
+        edge = edge_of(config)
+        # An edge tells more than what is seen from looking at its containers.
+        self._edge_events = None if edge is None else EdgeEvents(edge)
         self._discovery = Discovery(
-            config, platform=platform_of(config), on_events=self._happened, clock=clock
+            config,
+            platform=platform_of(config),
+            on_events=self._happened if edge is None else lambda _: None,
+            clock=clock,
         )
+        self._asking_edge = False
         self._memories = store.memories()
         self._watching_since = store.watching_since()
         self._watched: dict[str, Watched] = {}
@@ -102,6 +110,8 @@ class Collector:
                 task = asyncio.create_task(self._look(fetch, target, second))
                 self._in_flight[target.key] = task
                 task.add_done_callback(partial(self._looked, target.key))
+        if self._edge_events is not None and not self._asking_edge:
+            self._later(self._ask_edge(self._edge_events, fetch), "asking the edge")
         self._let_go(targets)
         # A scrape that is late is stored at its second, and shared out over those missed before
         # it, so roll-ups keep a distance.
@@ -148,6 +158,17 @@ class Collector:
                 dropped_series=dropped,
             )
         )
+
+    async def _ask_edge(self, edge: EdgeEvents, fetch: HttpFetch) -> None:
+        self._asking_edge = True
+        try:
+            events = await edge.look(fetch)
+            if events:
+                await self._store.add_events(events)
+        except ScrapeError as error:
+            _log.debug("the edge's events: %s", error)  # its target tells that it is away
+        finally:
+            self._asking_edge = False
 
     def _note(self, status: TargetStatus) -> None:
         before = self._status.get(status.target.key)

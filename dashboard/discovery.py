@@ -17,7 +17,14 @@ from flash.modal_platform import ModalPlatform
 from flash.platform import Container, ContainerState, FlashError, Platform
 from flash.target import modal_server_named
 
-__all__ = ["Discovery", "container_events", "container_targets", "fixed_targets", "platform_of"]
+__all__ = [
+    "Discovery",
+    "container_events",
+    "container_targets",
+    "edge_of",
+    "fixed_targets",
+    "platform_of",
+]
 
 _LOCAL_EVERY_S: Final = 1.0
 _MODAL_EVERY_S: Final = 5.0  # each question is a call of Modal's control plane
@@ -31,7 +38,7 @@ def fixed_targets(config: Config) -> list[Target]:
         Target(key=url, job="loadgen" if url == DEFAULT_LOADGEN else _job(url), url=url)
         for url in dict.fromkeys(config.scrape)
     ]
-    edge = _edge(config)
+    edge = edge_of(config)
     if edge is not None:
         url = f"{edge}/metrics"
         targets.append(Target(key=url, job="edge", url=url, optional=config.flash_edge is None))
@@ -53,7 +60,7 @@ def platform_of(config: Config) -> Platform | None:
         )
         if modal is not None:
             return ModalPlatform(modal)
-        edge = _edge(config)
+        edge = edge_of(config)
         return None if edge is None else LocalEdgePlatform(edge)
     except FlashError as error:
         raise ConfigError(str(error)) from error
@@ -102,7 +109,7 @@ def container_events(
 class Discovery:
     """Looks at the platform in a thread of its own, since its calls block.
 
-    ``on_change`` is called in the event loop with what happened to containers.
+    ``on_events`` is called in the event loop with what happened to containers.
     """
 
     def __init__(
@@ -181,7 +188,8 @@ class Discovery:
                 self._on_events(events)
 
 
-def _edge(config: Config) -> str | None:
+def edge_of(config: Config) -> str | None:
+    """The local edge's admin address, ``None`` where none is asked."""
     if config.flash_edge is not None:
         return config.flash_edge
     if config.modal_app or config.modal_server or config.scrape_given:

@@ -21,6 +21,7 @@ const board = new Board({
 });
 
 const POINTS = 300;
+const UNMARKED = new Set(["container_starting", "container_process_started", "container_exited"]);
 
 let frame = null;
 let live = null;
@@ -117,7 +118,8 @@ function follow() {
 }
 
 function drawBoard(only = null) {
-  const shown = events.filter((event) => event.at >= frame.start && event.at < frame.end);
+  // Every step of every container would hide the charts; those are in the list of events.
+  const shown = events.filter((event) => event.at >= frame.start && event.at < frame.end && !UNMARKED.has(event.kind));
   board.draw(frame, {
     regions: controls.known.region,
     hidden: state.hidden,

@@ -7,7 +7,7 @@ import { element } from "./verdict.js";
 export function drawColdStarts(found, regions) {
   const legend = document.getElementById("cold-legend");
   if (!legend.childElementCount) {
-    for (const [kind, text] of [["refusing", "503s"], ["booting", "container starting"]]) {
+    for (const [kind, text] of [["refusing", "503s"], ["placing", "container placed"], ["booting", "process starting"]]) {
       const item = element("span");
       item.append(element("i", `key ${kind}`), text);
       legend.append(item);
@@ -56,9 +56,10 @@ function course(cold, longest) {
   };
   place("refusing", cold.began_at, cold.ended_at);
   const words = [`503s for ${duration(cold.ended_at - cold.began_at)}`];
-  for (const { task_id: id, requested_at: requested, live_at: live } of cold.containers) {
+  for (const { task_id: id, requested_at: requested, process_started_at: started, live_at: live } of cold.containers) {
+    if (started !== null) place("placing", requested, started);
     if (live !== null) {
-      place("booting", requested, live);
+      place("booting", started ?? requested, live);
       words.push(`${id} live after ${duration(live - requested)}`);
     } else words.push(`${id} not live yet`);
   }

@@ -50,7 +50,7 @@ export function figure(panel, frame, view) {
 
 /** What runs and notes are called, at their line in the first chart. */
 function eventNames({ events }) {
-  const names = { run_start: "run began", run_end: "run ended" };
+  const names = { run_start: "run began", run_end: "run ended", autoscaler_updated: "autoscaler changed", faults_changed: "faults changed" };
   return events.filter(({ kind }) => kind === "note" || kind in names).map(({ at, kind, text }) => ({
     text: plain(names[kind] ?? (text.length > 28 ? `${text.slice(0, 27)}…` : text)),
     x: plotTime(at), xref: "x", y: 1, yref: "paper", xanchor: "left", yanchor: "top", xshift: 2,

@@ -276,7 +276,12 @@ def test_a_cold_start_is_told_with_its_course_and_its_cost(
         return answer.json()
 
     west, east = sorted(asked(filled, ask), key=lambda cold: str(cold["region"]))
-    container = {"task_id": "a", "requested_at": START + 0.25, "live_at": START + 1.75}
+    container = {
+        "task_id": "a",
+        "requested_at": START + 0.25,
+        "process_started_at": None,
+        "live_at": START + 1.75,
+    }
     assert east == {
         "region": "us-east",
         "began_at": START,

@@ -29,12 +29,13 @@ def test_a_containers_way_up_is_put_together_from_its_events() -> None:
         [
             event(1.0, "container_starting", "b"),
             event(2.0, "container_starting", "a"),
+            event(2.5, "container_process_started", "b"),
             event(3.0, "container_live", "b"),
             event(4.0, "container_live", "unknown"),
             event(9.0, "container_draining", "b"),
         ]
     )
-    assert [(start.task_id, start.requested_at, start.live_at) for start in found] == [
-        ("b", 1.0, 3.0),
-        ("a", 2.0, None),
-    ]
+    assert [
+        (start.task_id, start.requested_at, start.process_started_at, start.live_at)
+        for start in found
+    ] == [("b", 1.0, 2.5, 3.0), ("a", 2.0, None, None)]

@@ -1,0 +1,69 @@
+"""What the local edge tells of its containers and its autoscaler, as events of ours."""
+
+import json
+from collections.abc import Mapping
+from typing import Final
+
+from dashboard.errors import ScrapeError
+from dashboard.model import Event
+from dashboard.scraper import Fetch
+
+__all__ = ["EdgeEvents", "event_of"]
+
+# What the edge calls it: what we call it, and how it reads.
+_CONTAINER_KINDS: Final[Mapping[str, tuple[str, str]]] = {
+    "requested": ("container_starting", "requested"),
+    "process_started": ("container_process_started", "process started"),
+    "live": ("container_live", "live"),
+    "draining": ("container_draining", "draining"),
+    "exited": ("container_exited", "exited"),
+    "terminated": ("container_gone", "gone"),
+    "start_failed": ("container_failed", "failed to start"),
+    "kill_requested": ("container_killed", "killed by request"),
+}
+_LONGEST_TEXT: Final = 300
+
+
+class EdgeEvents:
+    """Reads ``GET /events`` of the edge at ``admin_url``; each look brings what is new."""
+
+    def __init__(self, admin_url: str) -> None:
+        self._url = admin_url
+        self._last = 0
+
+    async def look(self, fetch: Fetch) -> list[Event]:
+        """The events since the last look.
+
+        Raises:
+            ScrapeError: no answer, or not a list of events.
+        """
+        try:
+            body = await fetch(f"{self._url}/events?since={self._last}")
+        except ScrapeError:
+            # An edge that comes back counts from one again.
+            self._last = 0
+            raise
+        try:
+            told = json.loads(body)
+            events = [event_of(item) for item in told]
+            self._last = max((int(item["sequence"]) for item in told), default=self._last)
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise ScrapeError(f"{self._url}/events is not a list of events ({error})") from error
+        return events
+
+
+def event_of(item: Mapping[str, object]) -> Event:
+    """One event as the edge tells it.
+
+    Raises:
+        KeyError, ValueError: it has another form.
+    """
+    kind, detail = str(item["kind"]), str(item.get("detail") or "")
+    at = float(str(item["time"]))
+    task_id = item.get("task_id")
+    if task_id is None:
+        text = f"{kind.replace('_', ' ').capitalize()}: {detail}" if detail else kind
+        return Event(at=at, kind=kind, text=text[:_LONGEST_TEXT])
+    ours, words = _CONTAINER_KINDS.get(kind, (f"container_{kind}", kind.replace("_", " ")))
+    text = f"Container {task_id} {words}" + (f" ({detail})" if detail else "")
+    return Event(at=at, kind=ours, text=text[:_LONGEST_TEXT], labels={"container": str(task_id)})
