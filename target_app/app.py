@@ -123,6 +123,11 @@ class Exchange:
         content = {"error": {"code": name, "message": message, "where": where}}
         await self.answer(code, json.dumps(content).encode(), _JSON, *more)
 
+    async def fail(self, name: str, message: str) -> None:
+        """Answer 500; an answer that has begun stays unfinished, and the connection is closed."""
+        if not self.code:
+            await self.error(500, name, message, "server")
+
 
 class Application:
     """The server's routes over one configuration; counts on its own ``metrics``."""
@@ -177,9 +182,9 @@ class Application:
             exchange.code = exchange.code or 499
         except Exception:  # a request is a supervised task: a defect costs one answer
             _LOGGER.exception("%s %s failed", scope["method"], path[:200])
-            if exchange.code:
-                raise  # the answer has begun: cutting it short is the one way left to tell
-            await exchange.error(500, "internal", "the server failed; see its log", "server")
+            await exchange.fail("internal", "the server failed; see its log")
+        except asyncio.CancelledError:  # the time to drain is over, and this task with it
+            await exchange.fail("stopping", "the server was stopped before its answer was ready")
         finally:
             self.metrics.in_flight.dec(in_flight)
             self._served += 1

@@ -39,7 +39,9 @@ def serve(config: Config, *, started_unix: float, started: float) -> None:
     Raises:
         ConfigError: the address cannot be listened on.
     """
-    time.sleep(config.boot_delay_s)
+    if config.boot_delay_s:
+        print(f"target_app: the port opens in {config.boot_delay_s:g} s", flush=True)
+        time.sleep(config.boot_delay_s)
     listener = _listener(config)
     application = create_app(
         config, registry=CollectorRegistry(), started_unix=started_unix, started=started

@@ -74,6 +74,8 @@ class Spawner:
         process = self.start(**environ)
         assert process.stdout is not None
         line = process.stdout.readline()
+        if "TARGET_BOOT_DELAY_S" in environ:
+            line = process.stdout.readline()
         assert line.startswith("target_app: listening on http://127.0.0.1:"), line
         return process, line.split()[-1]
 

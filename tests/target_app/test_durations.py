@@ -1,7 +1,7 @@
 """The histogram of durations: what is written by hand is what prometheus-client would write."""
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry, Histogram, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
@@ -25,6 +25,7 @@ def parsed(text: str) -> dict[tuple[str, frozenset[tuple[str, str]]], float]:
     }
 
 
+@settings(max_examples=25)
 @given(st.lists(st.tuples(st.sampled_from(["/", "/work", "other"]), st.floats(0, 300))))
 def test_it_is_the_histogram_that_prometheus_client_would_have(observed) -> None:
     ours, theirs_in, ours_in = durations(), CollectorRegistry(), CollectorRegistry()
