@@ -112,7 +112,11 @@ export class Board {
     try {
       await plotlyReady;
       for (;;) {
-        const next = [...this.dirty].find((id) => this.cards.get(id).inSight && this.cards.get(id).width);
+        // A chart that is being zoomed stays as it is until that is done.
+        const next = [...this.dirty].find((id) => {
+          const { inSight, width, canvas } = this.cards.get(id);
+          return inSight && width && !canvas._dragging;
+        });
         if (next === undefined) return;
         this.dirty.delete(next);
         this.#drawCard(this.cards.get(next));
