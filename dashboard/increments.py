@@ -8,7 +8,8 @@ Rules, per series:
 * Its last value is not known, but earlier scrapes of the target are: it has come since, so it
   counts from zero.
 * The target itself is new: its values are what they were before anyone looked, a base line and
-  no increment, unless it is known to have started while we were watching; then it counts from zero.
+  no increment, unless it is known to have started while we were watching, or less than a minute
+  before; then it counts from zero.
 
 A histogram restarts whole: one bucket below its last value makes all of them new.
 """

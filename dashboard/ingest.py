@@ -66,7 +66,7 @@ class Catalogue:
             # What is rolled up is not rolled up again, so nothing may be written before it.
             second = max(result.second, rolled_up)
             target = self._target(connection, result.target, second)
-            missed = self._missed(target, second, rolled_up)
+            missed = self._missed(target, result, second, rolled_up)
             again = second <= self._last_second.get(target, -1)
             rows: list[_Row] = []
             for increment in result.increments:
@@ -107,14 +107,17 @@ class Catalogue:
         rows.append((row_key(number, second), row, None))
         return rows
 
-    def _missed(self, target: int, second: int, rolled_up: int) -> range:
+    def _missed(self, target: int, result: ScrapeResult, second: int, rolled_up: int) -> range:
         """The seconds between the scrape before and this one, which its increments are of too.
+
+        Before the first scrape of a target they are those since it began to count.
 
         Counters' increments are shared out evenly over them, in whole numbers, so that a scrape
         that came late shows neither a gap nor a peak that never was, and sums stay what was
         counted. After more than :data:`LONGEST_SHARED_S` it is a gap.
         """
-        last = self._last_second.get(target, second)
+        began = second - 1 if result.counts_since is None else int(result.counts_since)
+        last = self._last_second.get(target, began)
         if second - last > LONGEST_SHARED_S:
             return range(0)
         return range(max(last + 1, rolled_up), second)

@@ -31,12 +31,17 @@ class Target:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ScrapeResult:
-    """One good scrape of a target at Unix second ``second``, worked out against the one before."""
+    """One good scrape of a target at Unix second ``second``, worked out against the one before.
+
+    ``counts_since`` is the Unix time since which a target that was never scraped before has
+    counted; ``None`` where that is not told, or of no matter.
+    """
 
     target: Target
     second: int
     increments: list[Increment]
     memory: Memory
+    counts_since: float | None = None
     dropped_series: int = 0
 
 

@@ -24,8 +24,10 @@ _HEADERS: Final = {
     "User-Agent": "flashgauge-dashboard",
 }
 
-# What a process tells as its start may lie this much before it.
-_START_SLACK_S: Final = 1.0
+# A process that began to count this much before anyone watched is still counted from zero, and
+# what it counted shared out over that time: a run is often started just before its dashboard. It
+# is the longest time that increments are shared out over.
+_START_SLACK_S: Final = 60.0
 
 
 class RefusedError(ScrapeError):
@@ -112,9 +114,11 @@ class Watched:
             since is not None and since >= self.watching_since - _START_SLACK_S
         )
         found = increments(shape, scrape, self.memory, from_zero=from_zero)
+        first = self.memory is None and not self.was_absent and from_zero
         return ScrapeResult(
             target=self.target,
             second=second,
+            counts_since=since if first else None,
             increments=found,
             memory=remembered(shape, scrape, self.memory),
             dropped_series=shape.dropped,

@@ -212,7 +212,9 @@ document.getElementById("note").addEventListener("submit", async (event) => {
 /** What the live stream does not carry is asked for now and then. */
 async function refreshOften() {
   for (;;) {
-    await new Promise((resolve) => { setTimeout(resolve, 2000); });
+    // Of a long window a few seconds change little, and cost the server more.
+    const pause = Math.min(30, Math.max(2, (frame?.step ?? 0) / 4));
+    await new Promise((resolve) => { setTimeout(resolve, pause * 1000); });
     if (lostSince !== null && Date.now() - lostSince > 3000) {
       say("The dashboard does not answer; what is shown is what was known last. Is “python -m dashboard” still running?");
     }

@@ -146,14 +146,20 @@ class Scraped:
         self.memories = self.store.memories()
 
     async def look(
-        self, metrics: FakeMetrics, second: int, *, key: str = "loadgen", **labels: str
+        self,
+        metrics: FakeMetrics,
+        second: int,
+        *,
+        key: str = "loadgen",
+        absent: bool = True,
+        **labels: str,
     ) -> None:
         """Scrape ``metrics`` as target ``key`` at ``second`` and store what was found."""
         if key not in self.watched:
             target = Target(key=key, job="test", url="http://test/metrics", labels=labels)
-            # A target never seen counts from zero here, as if it began while we watched.
+            # By default a target counts from zero, as if nothing had been there before.
             since = self.store.watching_since()
-            self.watched[key] = Watched(target, self.memories.get(key), since, was_absent=True)
+            self.watched[key] = Watched(target, self.memories.get(key), since, was_absent=absent)
 
         async def fetch(url: str) -> bytes:
             return metrics.exposition()

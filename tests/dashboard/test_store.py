@@ -94,6 +94,32 @@ def test_two_scrapes_of_one_second_add_up(scraped: Scraped, fake_metrics: FakeMe
     assert asyncio.run(run()) == (8, 4)
 
 
+@pytest.mark.parametrize(
+    ("started", "expected"),
+    [(995, [None, None, 3.0, 3.0, 3.0, 3.0, 5.0]), (930, None), (None, None)],
+)
+def test_a_run_begun_shortly_before_the_dashboard_is_counted_from_its_beginning(
+    fake_metrics: FakeMetrics,
+    tmp_path: Path,
+    open_store: type[Scraped],
+    started: int | None,
+    expected: list[float | None] | None,
+) -> None:
+    scraped = open_store(tmp_path / "store.sqlite", now=1000)
+
+    async def run() -> list[list[float | None]]:
+        fake_metrics.count(REQUESTS, 17, outcome="ok")
+        if started is not None:
+            fake_metrics.gauge("loadgen_run_start_timestamp_seconds", started, run="a")
+        await scraped.look(fake_metrics, 1000, absent=False)
+        found = await increases(scraped, Window(994, 1001, 1))
+        return [[None if v != v else v for v in row] for row in found.values.tolist()]
+
+    found = asyncio.run(run())
+    scraped.store.close()
+    assert found == ([] if expected is None else [expected])
+
+
 def test_a_series_has_no_data_before_it_came(scraped: Scraped, fake_metrics: FakeMetrics) -> None:
     async def run() -> Scalars:
         fake_metrics.count(REQUESTS, 1, outcome="ok")
