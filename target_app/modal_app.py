@@ -34,7 +34,7 @@ import modal.experimental
 
 from target_app.config import ConfigError
 from target_app.deployment import Deployment, drain, start
-from target_app.wake import report, wake_all
+from target_app.wake import wake_and_report
 
 PORT: Final = 8000
 
@@ -94,7 +94,5 @@ class TargetServer:
 def wake() -> None:
     """Send to every flash URL until it answers; per region, the 503s and the time that took."""
     urls = TargetServer._experimental_get_flash_urls()  # type: ignore[attr-defined] # added by app.cls
-    answers = wake_all(urls or [])
-    print(report(answers))
-    if not answers or any(answer.answered_after_s is None for answer in answers):
-        raise SystemExit(1)
+    if status := wake_and_report(urls or []):
+        raise SystemExit(status)

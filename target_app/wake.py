@@ -14,7 +14,7 @@ from urllib.request import urlopen
 from flash.regions import region_of_url
 from flash.retry import delay_s, parse_retry_after
 
-__all__ = ["Reply", "Woken", "report", "send", "wake_all", "wake_one"]
+__all__ = ["Reply", "Woken", "report", "send", "wake_all", "wake_and_report", "wake_one"]
 
 WITHIN_S: Final = 120.0
 
@@ -40,7 +40,7 @@ class Woken:
 def wake_one(
     url: str,
     *,
-    send: Callable[[str], Reply],
+    send: Callable[[str, float], Reply],
     clock: Callable[[], float],
     wall: Callable[[], float],
     sleep: Callable[[float], None],
@@ -50,11 +50,12 @@ def wake_one(
     """Try until the answer is no 503, for at most ``within_s`` seconds.
 
     No response at all is tried again too: the name of a new server takes a moment to be known.
+    An attempt has all the time that is left, for a server may hold a request through its start.
     ``clock`` measures, ``wall`` is the Unix time that a ``Retry-After`` date is compared with.
     """
     began, refused = clock(), 0
     for attempt in count():
-        reply = send(url)
+        reply = send(url, within_s - (clock() - began))
         if reply.code is not None and reply.code != 503:
             return Woken(
                 region=region_of_url(url),
@@ -69,7 +70,7 @@ def wake_one(
             else parse_retry_after(reply.retry_after, now_unix=wall())
         )
         wait_s = delay_s(attempt, rng=rng) if asked is None else asked
-        if clock() - began + wait_s > within_s:
+        if clock() - began + wait_s >= within_s:
             return Woken(
                 region=region_of_url(url), refused=refused, answered_after_s=None, code=reply.code
             )
@@ -96,10 +97,17 @@ def wake_all(urls: Sequence[str]) -> list[Woken]:
         return list(pool.map(wake, urls))
 
 
-def send(url: str) -> Reply:
-    """One GET; any response is a reply, no response is one without a code."""
+def wake_and_report(urls: Sequence[str]) -> int:
+    """Wake every URL and print the report; 1 if there was none, or one never answered, else 0."""
+    answers = wake_all(urls)
+    print(report(answers))
+    return int(not answers or any(answer.answered_after_s is None for answer in answers))
+
+
+def send(url: str, timeout_s: float) -> Reply:
+    """One GET; any response is a reply, no response in time is one without a code."""
     try:
-        with urlopen(url, timeout=30) as response:
+        with urlopen(url, timeout=timeout_s) as response:
             return Reply(response.status)
     except HTTPError as error:
         with error:
