@@ -69,14 +69,14 @@ class Increment:
 def counting_since(shape: Shape, scrape: Exposition) -> float | None:
     """Since when the target's counters count, in Unix seconds, as far as it tells.
 
-    Where only runs of the load generator are told, its counters began with the first of them.
+    The load generator counts from the first of its runs on, which may be long after its start.
     """
     started = _started(shape, scrape)
-    if started is not None:
+    runs = scrape.values[shape.runs_started_at]
+    runs = runs[np.isfinite(runs) & (runs > 0)]
+    if not runs.size:
         return started
-    told = scrape.values[shape.runs_started_at]
-    told = told[np.isfinite(told) & (told > 0)]
-    return float(told.min()) if told.size else None
+    return max(float(runs.min()), started or 0.0)
 
 
 def increments(

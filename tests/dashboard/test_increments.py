@@ -178,5 +178,7 @@ def test_since_when_a_target_counts() -> None:
     )
     assert since("loadgen_users 1\n") is None
     assert since(runs) == 50.0
-    assert since("process_start_time_seconds 40\n" + runs) == 40.0
+    assert since("process_start_time_seconds 40\n" + runs) == 50.0
+    assert since("process_start_time_seconds 60\n" + runs) == 60.0
+    assert since("process_start_time_seconds 40\n") == 40.0
     assert since('target_start_timestamp_seconds{container="a"} 30\n') == 30.0
