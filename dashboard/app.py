@@ -85,6 +85,7 @@ def create_app(
         version="1",
         docs_url=None,  # these pages load scripts from elsewhere
         redoc_url=None,
+        redirect_slashes=False,
         lifespan=lifespan,
     )
     app.state.services = Services(

@@ -65,11 +65,11 @@ def window(
     """
     for name, value in (("start", start), ("end", end), ("step", step)):
         if value is not None and not (isfinite(value) and 0 <= value < _LATEST_S):
-            raise BadQueryError(name, f"expected Unix seconds from 0 to 2^33, got {value:g}")
+            raise BadQueryError(name, f"expected seconds from 0 to 2^33, got {value:g}")
     if step is not None and step <= 0:
         raise BadQueryError("step", f"expected seconds above zero, got {step:g}")
     last = now if end is None else end
-    first = last - DEFAULT_RANGE_S if start is None else start
+    first = max(0.0, last - DEFAULT_RANGE_S) if start is None else start
     if last <= first:
         raise BadQueryError("end", f"expected a time after start ({first:g}), got {last:g}")
     if last - first > _LONGEST_S:

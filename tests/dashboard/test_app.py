@@ -357,6 +357,7 @@ def test_targets_for_prometheus(filled: Scraped) -> None:
         ("/api/live?step=3", 400, "step"),
         ("/api/live?panel=nothing", 404, "id"),
         ("/nothing/here", 404, "/nothing/here"),
+        ("/api/panels/", 404, "/api/panels/"),
         ("/docs", 404, "/docs"),
         ("/static/0/app.js", 404, "name"),
         ("/static/0/..%2f..%2fapp.py", 404, "name"),

@@ -10,6 +10,10 @@ def test_left_out_the_window_is_the_last_quarter_of_an_hour() -> None:
     assert window(None, None, None, now=10_001.7) == Window(9100, 10_000, 2)
 
 
+def test_no_window_begins_before_the_beginning_of_time() -> None:
+    assert window(None, 5.0, None, now=0) == Window(0, 5, 1)
+
+
 def test_a_window_is_aligned_outwards_and_tells_its_step() -> None:
     assert window(1003, 1099, 7, now=0) == Window(1000, 1100, 10)
 
@@ -45,12 +49,13 @@ def test_every_window_holds_what_was_asked_for_and_no_more_than_a_step_besides(
         (0.0, float("inf"), None, "end"),
         (0.0, 10.0, 0.0, "step"),
         (0.0, 10.0, -5.0, "step"),
+        (None, 0.0, None, "end"),
         (0.0, 1e10, None, "end"),
         (0.0, 8e9, 1.0, "start"),
     ],
 )
 def test_what_is_no_window_is_refused_by_name(
-    start: float, end: float, step: float | None, where: str
+    start: float | None, end: float, step: float | None, where: str
 ) -> None:
     with pytest.raises(BadQueryError) as refused:
         window(start, end, step, now=0)
