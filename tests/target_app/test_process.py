@@ -16,10 +16,13 @@ def ended(process: subprocess.Popen[str], within_s: float) -> tuple[int, str]:
 
 
 def refuses(address: str) -> bool:
+    """Whether the port is closed. What arrives in the moment of closing is answered or reset."""
     try:
         httpx.get(address, timeout=5)
     except httpx.ConnectError:
         return True
+    except (httpx.ReadError, httpx.RemoteProtocolError):
+        return False
     return False
 
 
