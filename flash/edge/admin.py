@@ -16,7 +16,7 @@ from starlette.routing import Route
 
 from flash.autoscaler import AutoscalerSettings
 from flash.edge.pool import ContainerPool, ManagedContainer, public_state
-from flash.edge.proxy import RegionalProxy
+from flash.edge.region import RegionalProxy
 
 __all__ = ["AdminServer", "create_admin"]
 

@@ -5,7 +5,7 @@ import contextlib
 import logging
 import secrets
 import time
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from typing import Final, Literal, cast
 
 from flash.autoscaler import Autoscaler, AutoscalerSettings, Candidate, to_stop
@@ -14,8 +14,9 @@ from flash.edge.counters import StartCounters
 from flash.edge.events import EventLog
 from flash.edge.life_cycle import MOST_FAILED_CHECKS, Happening, State, next_state
 from flash.edge.processes import Launcher, Process, free_port
-from flash.edge.proxy import Upstream, UpstreamConnection
+from flash.edge.region import Upstream
 from flash.edge.routing import Router
+from flash.edge.upstream import UpstreamConnection
 
 __all__ = ["ContainerPool", "ManagedContainer"]
 
@@ -26,7 +27,10 @@ _CHECK_EVERY_S: Final = 1.0
 _CHECK_WITHIN_S: Final = 0.5
 _PORT_POLL_S: Final = 0.02
 _KILL_AFTER_S: Final = 30.0
+_CLOSE_ALLOWANCE_S: Final = 0.5
+_CLOSE_WITHIN_S: Final = 3.0
 _LONGEST_BACK_OFF_S: Final = 30.0
+_SHORTEST_LIFE_S: Final = 5.0
 _HOST: Final = "127.0.0.1"
 
 
@@ -92,6 +96,9 @@ class ContainerPool:
             self._refused = True
             self._wake.set()
 
+    def unreachable(self, container: Upstream) -> None:
+        self._happens(cast(ManagedContainer, container), Happening.CHECK_FAILED)
+
     def entered(self, container: Upstream) -> None:
         self._integrate()
         container.in_flight += 1
@@ -119,7 +126,7 @@ class ContainerPool:
         return list(self._containers.values())
 
     def by_state(self) -> dict[str, int]:
-        """How many are starting, live and draining; one out of routing is still live."""
+        """How many are starting, live and draining, as :func:`public_state` counts them."""
         counts = {"starting": 0, "live": 0, "draining": 0}
         for container in self._containers.values():
             counts[public_state(container.state)] += 1
@@ -131,6 +138,7 @@ class ContainerPool:
     def kill(self, container: ManagedContainer) -> None:
         """End its processes at once, as a crash would."""
         self.events.add("kill_requested", container.task_id)
+        self._happens(container, Happening.STOPPED)
         if container.process is not None:
             container.process.kill()
         else:
@@ -149,13 +157,29 @@ class ContainerPool:
                 await asyncio.wait_for(self._wake.wait(), _STEP_S)
             self._wake.clear()
 
-    async def close(self) -> None:
-        """Stop every container and wait until all are gone."""
+    def sweep(self) -> None:
+        """Called each second: closes connections that containers may be about to close."""
+        for container in self._containers.values():
+            for connection in [one for one in container.idle if one.grows_old()]:
+                container.idle.remove(connection)
+                connection.abort()
+
+    async def close(self, cut_off: Callable[[], None]) -> None:
+        """Stop every container and wait until all are gone.
+
+        ``cut_off`` is called after the grace period; it ends the requests that are left.
+        """
         self._closing = True
         for container in self.containers():
             self.stop(container)
         if self._tasks:
-            await asyncio.wait(self._tasks)
+            _, left = await asyncio.wait(self._tasks, timeout=self.grace_s + _CLOSE_ALLOWANCE_S)
+            if left:
+                cut_off()
+                _, left = await asyncio.wait(left, timeout=_CLOSE_WITHIN_S)
+            if left:
+                self.hurry()
+                await asyncio.wait(left)
 
     def hurry(self) -> None:
         """End every container now."""
@@ -282,25 +306,42 @@ class ContainerPool:
             await asyncio.wait((ended, stopped, checks), return_when=asyncio.FIRST_COMPLETED)
             checks.cancel()
         if ended.done():
-            self.events.add("exited", container.task_id, f"status {ended.result()}")
-            if container.state is not State.DRAINING:
-                _log.warning("container %s exited (status %s)", container.task_id, ended.result())
+            self._exited(container, ended.result())
             return
         await self._drain(container, ended)
 
     def _is_ready(self, container: ManagedContainer) -> None:
-        self._failures = 0
         container.ready_at = time.time()
         self.starts.results["ready"] += 1
         self.starts.boot.observe(container.ready_at - container.started_at)
         self._happens(container, Happening.PORT_OPEN)
 
+    def _exited(self, container: ManagedContainer, status: int) -> None:
+        self.events.add("exited", container.task_id, f"status {status}")
+        if container.state is State.DRAINING:
+            return
+        lived_s = 0.0 if container.ready_at is None else time.time() - container.ready_at
+        if lived_s >= _SHORTEST_LIFE_S:
+            self._failures = 0
+            _log.warning("container %s exited with status %s", container.task_id, status)
+            return
+        wait_s = self._back_off()
+        _log.error(
+            "container %s exited with status %s after %.1f s; the next start waits %g s",
+            *(container.task_id, status, lived_s, wait_s),
+        )
+
+    def _back_off(self) -> float:
+        """Seconds for which nothing is started; more after each failure in a row."""
+        wait_s = float(min(_LONGEST_BACK_OFF_S, 0.5 * 2 ** min(self._failures, 10)))
+        self._failures += 1
+        self._not_before = time.monotonic() + wait_s
+        return wait_s
+
     def _failed(self, container: ManagedContainer, result: str, what: str) -> None:
         """A start that came to nothing: the next one waits, longer each time."""
         self.starts.results[result] += 1
-        self._failures += 1
-        wait_s = min(_LONGEST_BACK_OFF_S, 0.5 * 2 ** min(self._failures, 10))
-        self._not_before = time.monotonic() + wait_s
+        wait_s = self._back_off()
         self.events.add("start_failed", container.task_id, what)
         _log.error("container %s %s; the next start waits %g s", container.task_id, what, wait_s)
 
@@ -311,6 +352,7 @@ class ContainerPool:
             await asyncio.sleep(_CHECK_EVERY_S)
             if await _accepts(container.host, container.port, within_s=_CHECK_WITHIN_S):
                 failed = 0
+                self._failures = 0
                 self._happens(container, Happening.CHECK_PASSED)
                 continue
             failed += 1
@@ -346,7 +388,7 @@ class ContainerPool:
 def public_state(state: State) -> str:
     """The state as the admin interface tells it: starting, live or draining."""
     if state is State.UNHEALTHY:
-        return State.LIVE.value
+        return State.STARTING.value  # not in routing, and may be so again
     return State.DRAINING.value if state is State.GONE else state.value
 
 
@@ -369,7 +411,9 @@ async def _accepts(host: str, port: int, *, within_s: float) -> bool:
         _, writer = await asyncio.wait_for(asyncio.open_connection(host, port), within_s)
     except (OSError, TimeoutError):
         return False
+    # A connection to a free port of this machine can, by chance, meet itself.
+    itself = writer.get_extra_info("sockname") == writer.get_extra_info("peername")
     writer.close()
     with contextlib.suppress(OSError):
         await writer.wait_closed()
-    return True
+    return not itself

@@ -76,6 +76,8 @@ class Launcher:
             *self._command,
             env={**self._environ, **environ},
             stdin=subprocess.DEVNULL,
+            # Standard output is the edge's own: one line that tells it is ready.
+            stdout=sys.stderr,
             start_new_session=True,
         )
         self._tell(f"+{process.pid}")

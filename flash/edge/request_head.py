@@ -10,7 +10,7 @@ import re
 from dataclasses import dataclass
 from typing import Final
 
-__all__ = ["LONGEST_HEAD", "RequestError", "RequestHead", "parse_request"]
+__all__ = ["LONGEST_HEAD", "RequestError", "RequestHead", "is_hopeless", "parse_request"]
 
 LONGEST_HEAD: Final = 32 * 1024
 """Bytes; a longer head is refused with 431."""
@@ -20,7 +20,10 @@ _FIELDS: Final = rb"((?:" + _TOKEN + rb":[\t\x20-\x7e\x80-\xff]*\r\n)*)"
 _HEAD: Final = re.compile(
     rb"(" + _TOKEN + rb") ([\x21-\x7e\x80-\xff]+) HTTP/(\d)\.(\d)\r\n" + _FIELDS + rb"\r\n"
 )
-_TARGET: Final = re.compile(rb"/[^#]*|\*|https?://[^#]+", re.IGNORECASE)
+_TARGET: Final = re.compile(rb"(/[^#]*)|(\*)|https?://([^/?#@]+)([/?][^#]*)?", re.IGNORECASE)
+_HOST: Final = re.compile(rb"[0-9A-Za-z.\-_~%!$&'()*+;=]+(?::\d*)?|\[[0-9A-Fa-f:.]+\](?::\d*)?")
+# A line end of one character only, or a character that no head has.
+_HOPELESS: Final = re.compile(rb"(?<!\r)\n|\r(?=[^\n])|[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 _IDEMPOTENT: Final = frozenset({b"GET", b"HEAD", b"OPTIONS", b"TRACE", b"PUT", b"DELETE"})
 _LONGEST_NUMBER: Final = 18
 
@@ -42,9 +45,11 @@ class RequestError(Exception):
 class RequestHead:
     """One request's head. ``length`` is ``None`` where the body is chunked, 0 where there is none.
 
-    ``forward`` is the head as the container gets it, up to where the forwarding fields go.
+    ``forward`` is the head as the container gets it, up to where the client's address goes into
+    the value of X-Forwarded-For.
     ``upgrade`` tells that the connection may become a tunnel; ``keep_alive`` that another
-    request may follow; ``old`` that the client speaks HTTP/1.0.
+    request may follow; ``old`` that the client speaks HTTP/1.0; ``expects`` that it waits for
+    leave to send the body.
     """
 
     method: bytes
@@ -54,15 +59,16 @@ class RequestHead:
     keep_alive: bool
     upgrade: bool
     old: bool
+    expects: bool
     idempotent: bool
-    forwarded_for: bytes
     modal_key: bytes
     modal_secret: bytes
     authorization: bytes
 
-    @property
-    def has_body(self) -> bool:
-        return self.length != 0
+
+def is_hopeless(beginning: bytes) -> bool:
+    """Whether this can be no beginning of a head, whatever may still follow."""
+    return _HOPELESS.search(beginning) is not None
 
 
 def parse_request(head: bytes) -> RequestHead:
@@ -77,29 +83,46 @@ def parse_request(head: bytes) -> RequestHead:
     method, target, major, minor, fields = match.groups()
     if major != b"1":
         raise RequestError(505, "only HTTP/1 is spoken here")
-    if method == b"CONNECT" or _TARGET.fullmatch(target) is None:
-        raise RequestError(400, "malformed request target")
-    if target == b"*" and method != b"OPTIONS":
+    form = _TARGET.fullmatch(target)
+    if method == b"CONNECT" or form is None or (form[2] and method != b"OPTIONS"):
         raise RequestError(400, "malformed request target")
     values = _values(fields)
     old = minor == b"0"
     hosts = values.get(b"host", ())
-    if len(hosts) > 1 or (not hosts and not old) or any(b"," in host for host in hosts):
+    if len(hosts) > 1 or (not hosts and not old):
         raise RequestError(400, "expected one Host field")
+    if any(_HOST.fullmatch(host) is None for host in (*hosts, form[3] or b"x")):
+        raise RequestError(400, "malformed host")
     length = _length(values, old=old)
     connection = _members(values.get(b"connection", ()))
-    upgrade = b"upgrade" in connection and b"upgrade" in values and not old
+    protocols = values.get(b"upgrade", [])
+    # A body before the switch, or HTTP/2 in the clear, would pass unseen.
+    upgrade = (
+        b"upgrade" in connection
+        and len(protocols) == 1
+        and not protocols[0].lower().startswith(b"h2c")
+        and length == 0
+        and not old
+    )
     sessions = values.get(b"modal-session-id", ())
+    if form[3]:
+        # RFC 9112 section 3.2.2: the target's host goes before the Host field.
+        path = form[4] or b"/"
+        target = path if path.startswith(b"/") else b"/" + path
+    start = method + b" " + target + b" HTTP/1.1\r\n"
+    if form[3] or not hosts:
+        start += b"host: " + (form[3] or b"localhost") + b"\r\n"
+        values[b"host"] = []  # left out below
     return RequestHead(
         method=method,
-        forward=_forward(head, fields, connection, length=length, upgrade=upgrade, values=values),
+        forward=start + _kept(fields, connection, length=length, upgrade=upgrade, values=values),
         length=length,
         session=str(sessions[0], "latin-1") if sessions and sessions[0] else None,
         keep_alive=b"close" not in connection and (not old or b"keep-alive" in connection),
         upgrade=upgrade,
         old=old,
+        expects=b"expect" in values,
         idempotent=method in _IDEMPOTENT,
-        forwarded_for=b", ".join(values.get(b"x-forwarded-for", ())),
         modal_key=_only(values, b"modal-key"),
         modal_secret=_only(values, b"modal-secret"),
         authorization=_only(values, b"authorization"),
@@ -129,8 +152,7 @@ def _length(values: dict[bytes, list[bytes]], *, old: bool) -> int | None:
     return int(lengths[0])
 
 
-def _forward(
-    head: bytes,
+def _kept(
     fields: bytes,
     connection: frozenset[bytes],
     *,
@@ -138,12 +160,12 @@ def _forward(
     upgrade: bool,
     values: dict[bytes, list[bytes]],
 ) -> bytes:
-    start = head[: len(head) - len(fields) - 2]
-    if start.endswith(b"0\r\n"):
-        start = start[:-3] + b"1\r\n"
+    """The fields as they go on, up to the client's address in the last one's value."""
     drop = _HOP_BY_HOP | connection | {b"x-forwarded-for", b"x-forwarded-proto"}
     # Nothing may take away what says where the body ends.
     drop -= {b"content-length", b"host"}
+    if not values.get(b"host"):
+        drop |= {b"host"}
     if not drop.isdisjoint(values):
         fields = b"".join(
             line + b"\r\n"
@@ -154,7 +176,11 @@ def _forward(
         fields += b"transfer-encoding: chunked\r\n"
     if upgrade:
         fields += b"connection: upgrade\r\nupgrade: " + values[b"upgrade"][0] + b"\r\n"
-    return start + fields
+    return (
+        fields
+        + b"x-forwarded-for: "
+        + b"".join(address + b", " for address in values.get(b"x-forwarded-for", ()) if address)
+    )
 
 
 def _members(values: list[bytes] | tuple[()]) -> frozenset[bytes]:

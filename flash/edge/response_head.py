@@ -1,10 +1,9 @@
 """Response heads of containers: taken apart strictly, and written anew for the client."""
 
 import re
-from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
-__all__ = ["ResponseError", "ResponseHead", "parse_response"]
+__all__ = ["ResponseError", "ResponseHead", "parse_response", "recall_response"]
 
 _TOKEN: Final = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"
 _HEAD: Final = re.compile(
@@ -18,14 +17,16 @@ _FIELD: Final = re.compile(
     re.IGNORECASE | re.MULTILINE,
 )
 _LONGEST_NUMBER: Final = 18
+_MOST_REMEMBERED: Final = 1024
+_LONGEST_REMEMBERED: Final = 1024
+_remembered: dict[bytes, "ResponseHead"] = {}
 
 
 class ResponseError(Exception):
     """A container answered with what is no HTTP/1 response."""
 
 
-@dataclass(frozen=True, slots=True)
-class ResponseHead:
+class ResponseHead(NamedTuple):
     """One response's head.
 
     ``length`` is that of the body; ``None`` with ``chunked`` false means that it ends with the
@@ -40,8 +41,22 @@ class ResponseHead:
     keep_alive: bool
 
 
-def parse_response(head: bytes, method: bytes) -> ResponseHead:
-    """Take a whole head apart; ``method`` is the request's, which decides about a body.
+def recall_response(head: bytes, *, no_body: bool) -> ResponseHead:
+    """As :func:`parse_response`; heads that come again and again are taken apart once."""
+    if no_body:
+        return parse_response(head, no_body=True)
+    response = _remembered.get(head)
+    if response is None:
+        response = parse_response(head)
+        if len(head) <= _LONGEST_REMEMBERED:
+            if len(_remembered) >= _MOST_REMEMBERED:
+                _remembered.clear()
+            _remembered[head] = response
+    return response
+
+
+def parse_response(head: bytes, *, no_body: bool = False) -> ResponseHead:
+    """Take a whole head apart; ``no_body`` tells that it answers a HEAD request.
 
     Raises:
         ResponseError: it is malformed, or in doubt about where the body ends.
@@ -69,7 +84,7 @@ def parse_response(head: bytes, method: bytes) -> ResponseHead:
         elif name == b"upgrade":
             upgrade = value
     keep_alive = b"close" not in connection and (minor == b"1" or b"keep-alive" in connection)
-    no_body = method == b"HEAD" or status < 200 or status in (204, 304)
+    no_body = no_body or status < 200 or status in (204, 304)
     chunked = bool(codings)
     if codings and (codings != [b"chunked"] or lengths):
         raise ResponseError("transfer coding in doubt")

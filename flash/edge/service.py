@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import logging
-import os
 import signal
 import socket
 import sys
@@ -14,6 +13,7 @@ import uvicorn
 from prometheus_client import CollectorRegistry, PlatformCollector, ProcessCollector
 
 from flash.edge.admin import AdminServer, create_admin
+from flash.edge.client import ClientConnection
 from flash.edge.config import Config
 from flash.edge.counters import EdgeCollector
 from flash.edge.delay import timers
@@ -21,7 +21,7 @@ from flash.edge.errors import ConfigError
 from flash.edge.events import EventLog
 from flash.edge.pool import ContainerPool
 from flash.edge.processes import Launcher
-from flash.edge.proxy import ClientConnection, RegionalProxy
+from flash.edge.region import RegionalProxy
 
 __all__ = ["raise_file_limit", "serve"]
 
@@ -123,7 +123,14 @@ class _Edge:
         EdgeCollector(counters, self._pool.starts, self._pool.by_state, registry)
         app = create_admin(self._pool, self._proxies, self._urls(), registry)
         return AdminServer(
-            uvicorn.Config(app, lifespan="off", access_log=False, log_level="warning", ws="none")
+            uvicorn.Config(
+                app,
+                lifespan="off",
+                access_log=False,
+                log_level="warning",
+                ws="none",
+                timeout_graceful_shutdown=1,
+            )
         )
 
     async def _administer(self, admin: AdminServer) -> None:
@@ -142,6 +149,7 @@ class _Edge:
             now = perf_counter()
             for proxy in self._proxies.values():
                 proxy.sweep(now)
+            self._pool.sweep()
 
     async def _drain(self, servers: list[asyncio.Server]) -> None:
         for server in servers:
@@ -149,7 +157,10 @@ class _Edge:
         for proxy in self._proxies.values():
             for connection in list(proxy.connections):
                 connection.close_when_idle()
-        await self._pool.close()
+        await self._pool.close(self._abort_connections)
+        self._abort_connections()
+
+    def _abort_connections(self) -> None:
         for proxy in self._proxies.values():
             for connection in list(proxy.connections):
                 connection.abort()
@@ -165,7 +176,7 @@ def _listen(host: str, port: int, option: str) -> socket.socket:
     except OSError as error:
         listener.close()
         raise ConfigError(
-            f"cannot listen on {host} port {port} ({os.strerror(error.errno or 0)}); "
+            f"cannot listen on {host} port {port} ({error.strerror or error}); "
             f"choose another with {option}"
         ) from error
     listener.setblocking(False)

@@ -1,0 +1,145 @@
+"""What the connections of one region have in common."""
+
+import asyncio
+import random
+from collections.abc import Coroutine
+from hmac import compare_digest
+from typing import TYPE_CHECKING, Final, Protocol
+
+from flash.edge.counters import RegionCounters
+from flash.edge.delay import Timers
+from flash.edge.faults import Faults
+from flash.edge.request_head import RequestHead, parse_request
+
+if TYPE_CHECKING:
+    from flash.edge.client import ClientConnection
+    from flash.edge.upstream import UpstreamConnection
+
+__all__ = ["Pool", "RegionalProxy", "Upstream"]
+
+# A client's head is mostly the same each time: it is taken apart once.
+_MOST_HEADS: Final = 2048
+_LONGEST_REMEMBERED: Final = 2048
+
+
+class Upstream(Protocol):
+    """A live container as the data plane needs it."""
+
+    host: str
+    port: int
+    in_flight: int
+    idle: "list[UpstreamConnection]"
+    routed: bytes
+    """The field line that names the container in responses."""
+
+    @property
+    def task_id(self) -> str: ...
+
+
+class Pool(Protocol):
+    """Who knows the containers."""
+
+    def choose(self, session: str | None) -> Upstream | None: ...
+
+    def saturated(self, container: Upstream) -> bool: ...
+
+    def refused(self) -> None:
+        """A request found no container with room for it."""
+
+    def unreachable(self, container: Upstream) -> None:
+        """A connection to it failed; it must not be chosen until it is checked again."""
+
+    def entered(self, container: Upstream) -> None: ...
+
+    def left(self, container: Upstream) -> None: ...
+
+
+class RegionalProxy:
+    """One region: its round trip, faults, counters and credentials, and its open connections.
+
+    Not safe to use from several threads; everything happens on one event loop.
+    """
+
+    def __init__(
+        self,
+        region: str,
+        pool: Pool,
+        timers: Timers,
+        *,
+        rtt_s: float = 0.0,
+        tokens: tuple[tuple[str, str], ...] = (),
+        foreign_tokens: tuple[tuple[str, str], ...] = (),
+        rng: random.Random | None = None,
+    ) -> None:
+        self.region = region
+        self.pool = pool
+        self.timers = timers
+        self.rtt_s = rtt_s
+        self.faults = Faults()
+        self.counters = RegionCounters()
+        self.line = b"x-edge-region: " + region.encode() + b"\r\n"
+        self.connections: set[ClientConnection] = set()
+        self.reading_heads: set[ClientConnection] = set()
+        self.rng = rng or random.Random()
+        self._tokens = _accepted(tokens)
+        self._foreign = _accepted(foreign_tokens)
+        self._heads: dict[bytes, RequestHead] = {}
+        self._tasks: set[asyncio.Future[None]] = set()
+
+    def __repr__(self) -> str:
+        return f"RegionalProxy({self.region!r}, {len(self.connections)} connections)"
+
+    def spawn(self, work: Coroutine[None, None, None]) -> None:
+        """Run ``work`` beside everything else; it is kept from being collected until it ends."""
+        task = asyncio.ensure_future(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    def half_trip_s(self) -> float:
+        return (self.rtt_s + self.faults.latency_s) / 2
+
+    def parse(self, head: bytes) -> RequestHead:
+        """As :func:`parse_request`; heads that come again and again are taken apart once."""
+        request = self._heads.get(head)
+        if request is None:
+            request = parse_request(head)
+            if len(head) <= _LONGEST_REMEMBERED:
+                if len(self._heads) >= _MOST_HEADS:
+                    self._heads.clear()
+                self._heads[head] = request
+        return request
+
+    def fault(self) -> int | None:
+        """What goes wrong on purpose with this request: a status, 0 for a reset, or nothing."""
+        faults = self.faults
+        if faults.reset_share and self.rng.random() < faults.reset_share:
+            return 0
+        if faults.refuse_next:
+            self.faults = faults.changed({"refuse_next": faults.refuse_next - 1})
+            return 503
+        if faults.refuse_share and self.rng.random() < faults.refuse_share:
+            return 503
+        return None
+
+    def refusal(self, request: RequestHead) -> int:
+        """The status that the request's credentials earn, 0 where they let it pass."""
+        if not self._tokens:
+            return 0
+        if request.modal_key or request.modal_secret:
+            given = request.modal_key + b"." + request.modal_secret
+        else:
+            scheme, _, given = request.authorization.partition(b" ")
+            given = given.strip() if scheme.lower() == b"bearer" else b""
+        # Every one is compared, so that the time tells nothing.
+        if any([compare_digest(given, token) for token in self._tokens]):
+            return 0
+        return 403 if any([compare_digest(given, token) for token in self._foreign]) else 401
+
+    def sweep(self, now: float) -> None:
+        """Refuse clients whose head takes too long; ``now`` by ``perf_counter``."""
+        for connection in list(self.reading_heads):
+            connection.head_overdue(now)
+
+
+def _accepted(tokens: tuple[tuple[str, str], ...]) -> tuple[bytes, ...]:
+    return tuple(f"{token_id}.{secret}".encode() for token_id, secret in tokens)
