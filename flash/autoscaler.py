@@ -26,7 +26,7 @@ class AutoscalerSettings:
     min_containers: int = 0
     max_containers: int = 4
     buffer_containers: int = 0
-    target_concurrency: int = 8
+    target_concurrency: float = 8
     scaleup_window: float = 0.0
     scaledown_window: float = 60.0
 
@@ -34,9 +34,10 @@ class AutoscalerSettings:
         for name in ("min_containers", "buffer_containers", "scaleup_window", "scaledown_window"):
             if getattr(self, name) < 0:
                 raise ValueError(f"{name} must not be negative, got {getattr(self, name)}")
-        for name in ("max_containers", "target_concurrency"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
+        if self.max_containers < 1:
+            raise ValueError(f"max_containers must be at least 1, got {self.max_containers}")
+        if self.target_concurrency <= 0:
+            raise ValueError(f"target_concurrency must be above 0, got {self.target_concurrency}")
         if self.min_containers > self.max_containers:
             raise ValueError(
                 f"min_containers ({self.min_containers}) is above "
@@ -44,14 +45,17 @@ class AutoscalerSettings:
             )
 
 
-def wanted(settings: AutoscalerSettings, *, demand: float, refused: bool) -> int:
+def wanted(settings: AutoscalerSettings, *, demand: float, refused: bool, crowded: int = 0) -> int:
     """How many containers ``demand`` requests in flight need.
 
-    ``refused`` tells that a request found no container; it needs one.
+    ``refused`` tells that a request found no container; it needs one. ``crowded`` is how many there
+    were when one found all of them at their hard limit; it needs one more.
     """
     needed = ceil(demand / settings.target_concurrency)
     if refused:
         needed = max(needed, 1)
+    if crowded:
+        needed = max(needed, crowded + 1)
     if needed:
         needed += settings.buffer_containers
     return max(settings.min_containers, min(settings.max_containers, needed))
@@ -68,15 +72,18 @@ class Autoscaler:
     def __repr__(self) -> str:
         return f"Autoscaler({self.settings!r}, wanted={list(self._history)[-1:]!r})"
 
-    def step(self, now: float, *, demand: float, refused: bool, containers: int) -> int:
+    def step(
+        self, now: float, *, demand: float, refused: bool, containers: int, crowded: int = 0
+    ) -> int:
         """Containers to start (above zero) or stop (below zero), at time ``now``.
 
         Args:
             demand: requests in flight, as a mean since the last step.
             refused: whether a request found no container since the last step.
             containers: how many are starting or live; draining ones no longer count.
+            crowded: how many were live when a request found all of them full; 0 if none did.
         """
-        target = wanted(self.settings, demand=demand, refused=refused)
+        target = wanted(self.settings, demand=demand, refused=refused, crowded=crowded)
         if not self._history or self._history[-1][1] != target:
             self._history.append((now, target))
         longest = max(self.settings.scaleup_window, self.settings.scaledown_window)
@@ -114,14 +121,29 @@ class Autoscaler:
 
 
 class Candidate(NamedTuple):
-    """A container as the choice of which to stop sees it; ``started`` in seconds of any clock."""
+    """A container as the choice of which to stop sees it; times in seconds of any one clock.
+
+    ``ready`` is ``None`` while it is starting.
+    """
 
     name: str
     in_flight: int
     started: float
+    ready: float | None
 
 
-def to_stop(candidates: Iterable[Candidate], count: int) -> list[str]:
-    """Which ``count`` containers to stop: the least busy first, of equal ones the youngest."""
-    ordered = sorted(candidates, key=lambda c: (c.in_flight, -c.started, c.name))
-    return [candidate.name for candidate in ordered[:count]]
+def to_stop(
+    candidates: Iterable[Candidate], count: int, *, ready_by: float | None = None
+) -> list[str]:
+    """Which ``count`` containers to stop: the least busy first, of equal ones the youngest.
+
+    With ``ready_by`` the ones that became ready after that time, or did not yet, are kept and
+    count as stopped: whoever asked for them gets the chance to come back.
+    """
+    those = list(candidates)
+    if ready_by is not None:
+        settled = [one for one in those if one.ready is not None and one.ready <= ready_by]
+        count -= len(those) - len(settled)
+        those = settled
+    ordered = sorted(those, key=lambda c: (c.in_flight, -c.started, c.name))
+    return [candidate.name for candidate in ordered[: max(0, count)]]

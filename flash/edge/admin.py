@@ -20,7 +20,7 @@ from flash.edge.region import RegionalProxy
 
 __all__ = ["AdminServer", "create_admin"]
 
-_WHOLE = ("min_containers", "max_containers", "buffer_containers", "target_concurrency")
+_WHOLE = ("min_containers", "max_containers", "buffer_containers")
 
 
 class AdminServer(uvicorn.Server):

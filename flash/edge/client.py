@@ -236,7 +236,6 @@ class ClientConnection(asyncio.Protocol):
             pool.refused()
             self._answer(503)
         elif pool.saturated(container):
-            pool.refused()
             self._answer(429)
             return None
         else:

@@ -136,7 +136,7 @@ def configuration(arguments: Sequence[str], environ: Mapping[str, str]) -> Confi
             min_containers=whole("min-containers"),
             max_containers=whole("max-containers", least=1),
             buffer_containers=whole("buffer-containers"),
-            target_concurrency=whole("target-concurrency", least=1),
+            target_concurrency=_plain(number("target-concurrency", least=0.01)),
             scaleup_window=number("scaleup-window"),
             scaledown_window=number("scaledown-window"),
         )
@@ -167,6 +167,10 @@ def configuration(arguments: Sequence[str], environ: Mapping[str, str]) -> Confi
         foreign_tokens=_tokens(environ, "FLASH_EDGE_FOREIGN_TOKEN"),
         command=tuple(options["command"]) or (sys.executable, "-m", "target_app"),
     )
+
+
+def _plain(value: float) -> float:
+    return int(value) if value == int(value) else value
 
 
 def _variable(name: str) -> str:

@@ -23,6 +23,7 @@ __all__ = ["ContainerPool", "ManagedContainer"]
 _log = logging.getLogger("flash.edge")
 
 _STEP_S: Final = 0.1
+_SHORTEST_STEP_S: Final = 0.01
 _CHECK_EVERY_S: Final = 1.0
 _CHECK_WITHIN_S: Final = 0.5
 _PORT_POLL_S: Final = 0.02
@@ -71,6 +72,7 @@ class ContainerPool:
         self._containers: dict[str, ManagedContainer] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._refused = False
+        self._crowded = 0
         self._in_flight = 0
         self._request_seconds = 0.0
         self._since = time.monotonic()
@@ -89,7 +91,12 @@ class ContainerPool:
         return cast("Upstream | None", self._router.choose(session))
 
     def saturated(self, container: Upstream) -> bool:
-        return self.max_concurrency is not None and container.in_flight >= self.max_concurrency
+        limit = self.max_concurrency
+        if limit is None or container.in_flight < limit:
+            return False
+        if self._router.least_in_flight() >= limit:
+            self._crowded = len(self._router)
+        return True
 
     def refused(self) -> None:
         if not self._refused:
@@ -153,6 +160,7 @@ class ContainerPool:
         """Keep the pool as large as the autoscaler says, until cancelled."""
         while True:
             self._step()
+            await asyncio.sleep(_SHORTEST_STEP_S)
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._wake.wait(), _STEP_S)
             self._wake.clear()
@@ -197,22 +205,30 @@ class ContainerPool:
         demand = self._request_seconds / elapsed if elapsed > 0 else float(self._in_flight)
         self._stepped, self._request_seconds = now, 0.0
         refused, self._refused = self._refused, False
+        crowded, self._crowded = self._crowded, 0
         counted = [
             container
             for container in self._containers.values()
             if container.state is not State.DRAINING
         ]
-        change = self._autoscaler.step(now, demand=demand, refused=refused, containers=len(counted))
+        change = self._autoscaler.step(
+            now, demand=demand, refused=refused, containers=len(counted), crowded=crowded
+        )
         if change > 0 and now >= self._not_before:
             for _ in range(change):
                 self._start()
         elif change < 0:
-            candidates = [
-                Candidate(container.task_id, container.in_flight, container.started_at)
-                for container in counted
-            ]
-            for task_id in to_stop(candidates, -change):
-                self.stop(self._containers[task_id])
+            self._scale_down(counted, -change)
+
+    def _scale_down(self, counted: list[ManagedContainer], number: int) -> None:
+        settings = self.settings
+        too_many = len(counted) > settings.max_containers
+        candidates = [
+            Candidate(one.task_id, one.in_flight, one.started_at, one.ready_at) for one in counted
+        ]
+        ready_by = None if too_many else time.time() - settings.scaledown_window
+        for task_id in to_stop(candidates, number, ready_by=ready_by):
+            self.stop(self._containers[task_id])
 
     def _integrate(self) -> None:
         now = time.monotonic()

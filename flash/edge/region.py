@@ -41,10 +41,11 @@ class Pool(Protocol):
 
     def choose(self, session: str | None) -> Upstream | None: ...
 
-    def saturated(self, container: Upstream) -> bool: ...
+    def saturated(self, container: Upstream) -> bool:
+        """Whether it is at its hard limit, so that a request is turned away."""
 
     def refused(self) -> None:
-        """A request found no container with room for it."""
+        """A request found no container."""
 
     def unreachable(self, container: Upstream) -> None:
         """A connection to it failed; it must not be chosen until it is checked again."""

@@ -7,7 +7,7 @@ from flash.rendezvous import winner
 
 __all__ = ["Routable", "Router"]
 
-_MOST_REMEMBERED = 200_000
+_MOST_REMEMBERED = 65_536
 
 
 class Routable(Protocol):
@@ -53,9 +53,13 @@ class Router(Generic[T]):
             if name is None:
                 return None
             if len(self._winners) >= _MOST_REMEMBERED:
-                self._winners.clear()
+                del self._winners[next(iter(self._winners))]
             chosen = self._winners[session] = self._by_id[name]
         return chosen
+
+    def least_in_flight(self) -> int:
+        """Requests in the least busy container, 0 where there is none."""
+        return min((container.in_flight for container in self._live), default=0)
 
     def _least_busy(self) -> T | None:
         live = self._live

@@ -113,13 +113,39 @@ def test_changed_bounds_act_at_once() -> None:
 
 def test_the_least_busy_and_of_those_the_youngest_are_stopped() -> None:
     candidates = [
-        Candidate("old-idle", 0, 1.0),
-        Candidate("busy", 3, 9.0),
-        Candidate("young-idle", 0, 5.0),
+        Candidate("old-idle", 0, 1.0, 2.0),
+        Candidate("busy", 3, 9.0, 9.5),
+        Candidate("young-idle", 0, 5.0, 6.0),
     ]
     assert to_stop(candidates, 1) == ["young-idle"]
     assert to_stop(candidates, 2) == ["young-idle", "old-idle"]
     assert to_stop(candidates, 9) == ["young-idle", "old-idle", "busy"]
+
+
+def test_what_is_not_ready_for_long_is_kept_and_counts_as_stopped() -> None:
+    candidates = [
+        Candidate("settled", 0, 1.0, 2.0),
+        Candidate("also-settled", 0, 1.5, 2.5),
+        Candidate("starting", 0, 9.0, None),
+    ]
+    assert to_stop(candidates[2:], 1, ready_by=5.0) == []
+    assert to_stop(candidates[1:], 1, ready_by=5.0) == []
+    assert to_stop(candidates, 2, ready_by=5.0) == ["also-settled"]
+    assert to_stop(candidates, 1, ready_by=None) == ["starting"]
+
+
+def test_a_request_that_finds_all_containers_full_wants_one_more() -> None:
+    settings = AutoscalerSettings(target_concurrency=8, max_containers=3)
+    assert wanted(settings, demand=2, refused=False, crowded=1) == 2
+    assert wanted(settings, demand=2, refused=False, crowded=3) == 3
+    scaler = Autoscaler(settings)
+    assert scaler.step(0, demand=1, refused=False, containers=1, crowded=1) == 1
+    assert scaler.step(1, demand=1, refused=False, containers=2, crowded=1) == 0
+
+
+def test_the_target_may_be_a_fraction() -> None:
+    settings = AutoscalerSettings(target_concurrency=1.5)
+    assert [wanted(settings, demand=n, refused=False) for n in (1, 2, 3, 4)] == [1, 2, 2, 3]
 
 
 @pytest.mark.parametrize(
