@@ -19,6 +19,7 @@ from flash.edge.counters import EdgeCollector
 from flash.edge.delay import timers
 from flash.edge.errors import ConfigError
 from flash.edge.events import EventLog
+from flash.edge.output import standard_error
 from flash.edge.pool import ContainerPool
 from flash.edge.processes import Launcher
 from flash.edge.region import RegionalProxy
@@ -44,7 +45,9 @@ async def serve(config: Config, environ: Mapping[str, str]) -> None:
             )
             for n, region in enumerate(config.regions)
         }
-        launcher = Launcher(config.command, environ)
+        output = standard_error()
+        stack.callback(output.close)
+        launcher = Launcher(config.command, environ, output=output.write_bytes)
         stack.callback(launcher.close)
         await _Edge(config, launcher, admin_socket, sockets).run()
 
