@@ -264,7 +264,7 @@ def create_app(
     started: float | None = None,
 ) -> Application:
     """The application. ``started_unix`` (Unix seconds) and ``started`` (``perf_counter``) say when
-    its process started; left out, that is now."""
+    the server's code began, which is after Python's own start; left out, that is now."""
     return Application(
         config,
         registry,

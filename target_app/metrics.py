@@ -66,13 +66,13 @@ class Metrics:
         )
         boot = Gauge(
             "target_boot_duration_seconds",
-            "From the start of the process to the port's opening.",
+            "From the first line of the server's code, after Python's own start, to the open port.",
             labelled,
             registry=registry,
         )
         started = Gauge(
             "target_start_timestamp_seconds",
-            "When the process started, in Unix seconds.",
+            "When the server's code began, in Unix seconds.",
             labelled,
             registry=registry,
         )

@@ -1,5 +1,7 @@
 """The process around the application: the port, and a graceful end."""
 
+import asyncio
+import errno
 import math
 import socket
 import time
@@ -15,6 +17,8 @@ __all__ = ["Server", "serve"]
 
 
 _BACKLOG: Final = 2048
+_LAST_WORDS_S: Final = 0.2
+"""How long answers that a drain's end cut short have to leave."""
 
 
 class Server(uvicorn.Server):
@@ -31,6 +35,19 @@ class Server(uvicorn.Server):
             host, port = listener.getsockname()[:2]
             shown = f"[{host}]" if ":" in host else host
             print(f"target_app: listening on http://{shown}:{port}", flush=True)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().shutdown(sockets)
+        state = self.server_state
+        if not state.connections:
+            return
+        # The drain is over. uvicorn would leave connections open whose clients do not read.
+        if state.tasks:
+            await asyncio.wait(list(state.tasks), timeout=_LAST_WORDS_S)
+        await asyncio.sleep(_LAST_WORDS_S)
+        for connection in list(state.connections):
+            connection.transport.abort()
+        await asyncio.sleep(0)
 
 
 def serve(config: Config, *, started_unix: float, started: float) -> None:
@@ -74,10 +91,14 @@ def _listener(config: Config) -> socket.socket:
         listener.bind((config.host, config.port))
         # Bound alone it is not taken yet: another process might still listen before this one.
         listener.listen(_BACKLOG)
-    except OSError as error:
+    # Python refuses a name that it cannot encode with a TypeError.
+    except (OSError, TypeError) as error:
         listener.close()
+        reason = error.strerror if isinstance(error, OSError) else "no name of a host"
+        at_port = isinstance(error, OSError) and error.errno in (errno.EADDRINUSE, errno.EACCES)
+        option = "--port or PORT" if at_port else "--host or TARGET_HOST"
         raise ConfigError(
-            f"cannot listen on {config.host} port {config.port} ({error.strerror}); "
-            "choose another with --port or PORT"
+            f"cannot listen on {config.host} port {config.port} ({reason}); "
+            f"choose another with {option}"
         ) from error
     return listener

@@ -74,6 +74,20 @@ def test_a_drain_has_an_end(spawner) -> None:
     assert sorted(told, key=str) == [(500, "stopping"), cut]
 
 
+def test_a_client_that_does_not_read_cannot_hold_a_stop_up_beyond_the_grace(spawner) -> None:
+    process, address = spawner.serving(TARGET_GRACE_S="1")
+    port = int(address.rpartition(":")[2])
+    with socket.create_connection(("127.0.0.1", port), timeout=10) as client:
+        client.sendall(b"GET /work?bytes=1000000000 HTTP/1.1\r\nHost: app\r\n\r\n")
+        assert client.recv(12) == b"HTTP/1.1 200"
+        began = time.monotonic()
+        process.send_signal(signal.SIGTERM)
+        code, err = ended(process, 10)
+    assert code == 0
+    assert "Warning" not in err
+    assert 1 <= time.monotonic() - began < 5
+
+
 def test_idle_connections_do_not_hold_a_stop_up(spawner) -> None:
     process, address = spawner.serving()
     with httpx.Client(base_url=address) as client:
@@ -93,6 +107,15 @@ def test_a_port_in_use_is_one_clear_line_and_status_2(spawner) -> None:
         f"target_app: cannot listen on 127.0.0.1 port {port} (Address already in use); "
         "choose another with --port or PORT\n"
     )
+
+
+@pytest.mark.parametrize("host", ["name.invalid", "\N{LATIN SMALL LETTER U WITH DIAERESIS}" * 80])
+def test_a_host_that_cannot_be_used_is_one_clear_line_and_status_2(spawner, host: str) -> None:
+    code, err = ended(spawner.start(TARGET_HOST=host), 10)
+    assert code == 2
+    assert err.startswith(f"target_app: cannot listen on {host} port 0 (")
+    assert err.endswith("); choose another with --host or TARGET_HOST\n")
+    assert err.count("\n") == 1
 
 
 def test_a_bad_setting_is_one_clear_line_and_status_2(spawner) -> None:
