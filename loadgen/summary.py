@@ -11,7 +11,7 @@ from loadgen.recorder import Channel, Histogram, Recorder
 __all__ = ["SummaryRow", "milliseconds", "percent", "seconds_text", "summary_lines", "summary_rows"]
 
 NO_DATA: Final = "-"
-_LONGEST_NAME: Final = 24
+_LONGEST_NAME: Final = 16
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,7 +118,7 @@ def _cells(row: SummaryRow) -> tuple[str, ...]:
         _shortened(row.region),
         _shortened(row.routing),
         str(row.requests),
-        NO_DATA if row.rate_per_s is None else f"{row.rate_per_s:.1f}",
+        _rate(row.rate_per_s),
         milliseconds(row.p50_s),
         milliseconds(row.p95_s),
         milliseconds(row.p99_s),
@@ -143,6 +143,12 @@ def _line(cells: Sequence[str], widths: Sequence[int]) -> str:
             left = index < _LEFT_ALIGNED or len(cell) > width
             line = line.ljust(start) + (cell if left else cell.rjust(width))
     return line
+
+
+def _rate(per_s: float | None) -> str:
+    if per_s is None:
+        return NO_DATA
+    return f"{per_s:.{1 if per_s < 999.95 else 0}f}"
 
 
 def milliseconds(seconds: float | None) -> str:

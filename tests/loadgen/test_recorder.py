@@ -1,0 +1,122 @@
+import json
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from flash.buckets import BUCKETS, bucket_of
+from loadgen.recorder import CHANNEL_HISTOGRAMS, Histogram, Recorder
+
+DURATIONS = st.floats(0, 1000, allow_nan=False)
+
+
+def _record(channel, duration_s: float, *, refused: int = 0) -> None:
+    channel.outcomes["ok"] += 1
+    channel.outcomes["cold_start"] += refused
+    channel.codes[200] = channel.codes.get(200, 0) + 1
+    channel.requests += 1
+    channel.affected += 1 if refused else 0
+    channel.request_duration.record(duration_s)
+
+
+def _figures(recorder: Recorder) -> dict:
+    return {
+        (c.region, c.routing): (
+            dict(c.outcomes),
+            dict(c.codes),
+            c.requests,
+            c.affected,
+            [getattr(c, name).counts for name in CHANNEL_HISTOGRAMS],
+        )
+        for c in recorder
+    }
+
+
+@given(DURATIONS)
+def test_a_duration_is_counted_in_its_bucket_alone(duration_s):
+    histogram = Histogram()
+    histogram.record(duration_s)
+    expected = [0] * BUCKETS
+    expected[bucket_of(duration_s)] = 1
+    assert histogram.counts == expected
+    assert (histogram.sum, histogram.total) == (duration_s, 1)
+
+
+def test_an_empty_histogram_has_nothing_to_take():
+    assert Histogram().take() is None
+
+
+@given(st.lists(DURATIONS))
+def test_what_a_histogram_took_makes_the_same_histogram(durations):
+    one, other = Histogram(), Histogram()
+    for duration_s in durations:
+        one.record(duration_s)
+    counts, total = list(one.counts), one.sum
+    taken = one.take()
+    assert (one.total, one.sum) == (0, 0.0)
+    if taken is not None:
+        other.add(taken)
+    assert (other.counts, other.sum) == (counts, total)
+
+
+@given(st.lists(st.tuples(st.sampled_from("ab"), DURATIONS, st.integers(0, 3), st.booleans())))
+def test_reports_of_any_length_add_up_to_the_same_on_the_master(events):
+    whole, worker, master = Recorder(), Recorder(), Recorder()
+    for region, duration_s, refused, report in events:
+        for recorder in (whole, worker):
+            _record(recorder.channel(region, "sticky"), duration_s, refused=refused)
+        if report:
+            master.merge("w", worker.take())
+    master.merge("w", worker.take())
+    assert _figures(master) == _figures(whole)
+
+
+def test_a_report_survives_json():
+    worker, master = Recorder(), Recorder()
+    _record(worker.channel("a", "sticky"), 0.25, refused=1)
+    worker.connects["a"].record(0.5)
+    expected = _figures(worker)
+    master.merge("w", json.loads(json.dumps(worker.take())))
+    assert _figures(master) == expected
+    assert master.connects["a"].sum == 0.5
+
+
+def test_what_was_taken_is_not_taken_again():
+    worker = Recorder()
+    _record(worker.channel("a", "sticky"), 0.25)
+    worker.take()
+    again = worker.take()
+    assert (again["channels"], again["connects"]) == ([], [])
+    assert again["gauges"] == [("a", "sticky", 0, 0)]
+
+
+def test_gauges_of_workers_add_up_and_go_with_their_worker():
+    master, worker = Recorder(), Recorder()
+    worker.channel("a", "sticky").gauges.users = 3
+    worker.channel("a", "sticky").gauges.in_flight = 2
+    master.merge("one", worker.take())
+    master.merge("one", worker.take())
+    master.merge("two", worker.take())
+    channel = master.channel("a", "sticky")
+    assert (master.users(channel), master.in_flight(channel)) == (6, 4)
+    master.keep_workers({"two"})
+    assert (master.users(channel), master.in_flight(channel)) == (3, 2)
+
+
+def test_counts_of_a_worker_stay_when_it_goes():
+    master, worker = Recorder(), Recorder()
+    _record(worker.channel("a", "sticky"), 0.25)
+    master.merge("one", worker.take())
+    master.keep_workers(set())
+    assert master.channel("a", "sticky").requests == 1
+
+
+def test_channels_come_in_the_order_of_region_and_routing():
+    recorder = Recorder()
+    for region, routing in (("b", "sticky"), ("a", "sticky"), ("a", "non_sticky")):
+        recorder.channel(region, routing)
+    assert [(c.region, c.routing) for c in recorder] == [
+        ("a", "non_sticky"),
+        ("a", "sticky"),
+        ("b", "sticky"),
+    ]
+    assert recorder.channel("a", "sticky") is recorder.channel("a", "sticky")
