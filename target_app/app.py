@@ -216,6 +216,8 @@ class Application:
         while left > len(_PIECE):
             await exchange.piece(_PIECE, more=True)
             left -= len(_PIECE)
+            # To a client that reads as fast as this writes, sending alone never lets others on.
+            await asyncio.sleep(0)
         await exchange.piece(_PIECE[:left], more=False)
 
     async def _generate(self, exchange: Exchange) -> None:
@@ -277,9 +279,9 @@ async def _tokens(exchange: Exchange, tokens: int, tokens_per_s: float) -> None:
     """Send the tokens, each at its time counted from the first, so that late ones catch up."""
     first = time.perf_counter()
     for number in range(tokens):
-        ahead_s = first + number / tokens_per_s - time.perf_counter()
-        if ahead_s > 0:
-            await asyncio.sleep(ahead_s)
+        if number:
+            ahead_s = first + number / tokens_per_s - time.perf_counter()
+            await asyncio.sleep(max(0.0, ahead_s))  # others get their turn even when this is late
         await exchange.piece(b'data: {"token": %d}\n\n' % number, more=True)
 
 

@@ -1,7 +1,9 @@
 """The routes: what each answers, and what every response carries."""
 
+import asyncio
 import re
 import time
+from itertools import pairwise
 
 import pytest
 from prometheus_client import CollectorRegistry
@@ -120,6 +122,41 @@ def test_work_uses_the_cpu_time_asked_for_and_little_more(server) -> None:
     began = time.thread_time()
     server.ask("GET", "/work?cpu_ms=60")
     assert 0.060 <= time.thread_time() - began < 0.160
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "query", "pieces"),
+    [
+        ("GET", "/work", b"bytes=6553600", 100),
+        ("POST", "/generate", b"tokens=100&tokens_per_s=100000&prompt_tokens=0", 101),
+    ],
+)
+def test_a_long_answer_to_a_fast_client_lets_others_have_their_turn(
+    server, method, path, query, pieces
+) -> None:
+    sent = 0
+    turns: list[int] = []
+
+    async def receive() -> dict[str, object]:
+        if not turns:
+            return {"type": "http.request", "body": b"", "more_body": False}
+        await asyncio.Event().wait()
+        raise AssertionError("unreachable: nobody sets it")
+
+    async def send(message: dict[str, object]) -> None:
+        nonlocal sent
+        sent += message["type"] == "http.response.body"
+
+    async def run() -> None:
+        scope = {"type": "http", "method": method, "path": path, "query_string": query}
+        task = asyncio.create_task(server.app({**scope, "headers": []}, receive, send))
+        while not task.done():
+            await asyncio.sleep(0)
+            turns.append(sent)
+
+    asyncio.run(run())
+    assert sent == pieces
+    assert max(after - before for before, after in pairwise(turns)) <= 2
 
 
 def test_the_health_route_says_ok(server) -> None:
