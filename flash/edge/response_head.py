@@ -93,9 +93,9 @@ def parse_response(head: bytes, *, no_body: bool = False) -> ResponseHead:
     if len(set(lengths)) > 1 or (len(lengths) > 1 and not no_body):
         raise ResponseError("repeated Content-Length")
     length = 0 if no_body else int(lengths[0]) if lengths else None
-    written = head[:-2]
+    written = head[:-2] if minor == b"1" else b"HTTP/1.1" + head[8:-2]
     if rewrite:
-        written = _without(head[: len(head) - len(fields) - 2], fields, connection)
+        written = _without(written[: len(written) - len(fields)], fields, connection)
         if chunked and not no_body:
             written += b"transfer-encoding: chunked\r\n"
         if status == 101:
