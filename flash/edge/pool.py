@@ -267,8 +267,9 @@ class ContainerPool:
         if await _first(container.stop_asked.wait(), after_s=self._config.boot_delay_s):
             self.starts.results["stopped"] += 1
             return
-        container.port = free_port(container.host)
         try:
+            taken = [one.port for one in self._containers.values()]
+            container.port = free_port(container.host, taken=taken)
             container.process = await self._launcher.start(
                 {
                     "PORT": str(container.port),
@@ -304,11 +305,11 @@ class ContainerPool:
             return_when=asyncio.FIRST_COMPLETED,
         )
         opened.cancel()
-        if ended.done():
+        if stopped.done() or container.state is State.DRAINING:
+            self.starts.results["stopped"] += 1
+        elif ended.done():
             self._failed(container, "exited", f"exited with status {ended.result()} while starting")
             return
-        if stopped.done():
-            self.starts.results["stopped"] += 1
         elif not opened.done() or opened.cancelled():
             self._happens(container, Happening.STARTED_TOO_SLOWLY)
             within = f"{self._config.startup_timeout_s:g} s"
@@ -343,8 +344,8 @@ class ContainerPool:
             return
         wait_s = self._back_off()
         _log.error(
-            "container %s exited with status %s after %.1f s; the next start waits %g s",
-            *(container.task_id, status, lived_s, wait_s),
+            "container %s exited with status %s after %.1f s; the next start waits %g s%s",
+            *(container.task_id, status, lived_s, wait_s, _last_words(container)),
         )
 
     def _back_off(self) -> float:
@@ -359,7 +360,10 @@ class ContainerPool:
         self.starts.results[result] += 1
         wait_s = self._back_off()
         self.events.add("start_failed", container.task_id, what)
-        _log.error("container %s %s; the next start waits %g s", container.task_id, what, wait_s)
+        _log.error(
+            "container %s %s; the next start waits %g s%s",
+            *(container.task_id, what, wait_s, _last_words(container)),
+        )
 
     async def _check(self, container: ManagedContainer) -> None:
         """Look at the port every second; returns when it failed too often in a row."""
@@ -383,6 +387,8 @@ class ContainerPool:
         until = time.monotonic() + self.grace_s
         while container.in_flight and time.monotonic() < until and not ended.done():
             await asyncio.wait((ended,), timeout=0.02)
+        for connection in list(container.idle):
+            connection.abort()  # servers may wait for open connections before they end
         container.process.terminate()
         self.events.add("terminated", container.task_id)
         await asyncio.wait((ended,), timeout=_KILL_AFTER_S)
@@ -406,6 +412,12 @@ def public_state(state: State) -> str:
     if state is State.UNHEALTHY:
         return State.STARTING.value  # not in routing, and may be so again
     return State.DRAINING.value if state is State.GONE else state.value
+
+
+def _last_words(container: ManagedContainer) -> str:
+    """The last line that it printed, to be put behind a message about its end."""
+    lines = container.process.last_output().splitlines() if container.process is not None else []
+    return f"; it said last: {lines[-1].strip()}" if lines else ""
 
 
 async def _first(wait: Coroutine[None, None, Literal[True]], *, after_s: float) -> bool:
