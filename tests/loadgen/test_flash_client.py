@@ -1,0 +1,282 @@
+import os
+import random
+from types import SimpleNamespace
+
+# The tests of other rooms run in the same process, and want the standard library as it is.
+os.environ.setdefault("LOCUST_SKIP_MONKEY_PATCH", "1")
+
+import pytest
+from locust.event import Events
+from locust.stats import RequestStats
+
+from loadgen import flash_client
+from loadgen.client_config import ClientConfig
+from loadgen.flash_client import FlashClient, RetryPolicy
+from loadgen.recorder import Recorder
+from loadgen.statistics_feed import StatisticsFeed
+
+OK = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nhi"
+REFUSED = b"HTTP/1.1 503 Service Unavailable\r\ncontent-length: 0\r\n\r\n"
+THROTTLED = b"HTTP/1.1 429 Too Many Requests\r\ncontent-length: 0\r\n\r\n"
+
+
+def _ok(*headers: str) -> bytes:
+    lines = "".join(f"{header}\r\n" for header in headers)
+    return f"HTTP/1.1 200 OK\r\n{lines}content-length: 2\r\n\r\nhi".encode()
+
+
+class Bench:
+    """A client with everything that it reports to; its waits pass at once and are kept."""
+
+    def __init__(self, url: str, monkeypatch, **options) -> None:
+        self.waits: list[float] = []
+        monkeypatch.setattr(flash_client, "sleep", self.waits.append)
+        self.stats = RequestStats()
+        self.events = Events()
+
+        def on_request(request_type, name, response_time, response_length, exception=None, **_):
+            self.stats.log_request(request_type, name, response_time, response_length)
+
+        # As if it were Locust's own, so that a request told twice would be counted twice.
+        on_request.__module__ = "locust.runners"
+        self.events.request.add_listener(on_request)
+        self.feed = StatisticsFeed(SimpleNamespace(stats=self.stats, events=self.events))
+        self.recorder = Recorder()
+        self.channel = self.recorder.channel("us-east", "sticky")
+        self.client = FlashClient(
+            url,
+            self.channel,
+            self.recorder,
+            self.feed,
+            config=ClientConfig(trust_env=False),
+            rng=random.Random(1),
+            **options,
+        )
+
+    @property
+    def outcomes(self) -> dict[str, int]:
+        return {name: count for name, count in self.channel.outcomes.items() if count}
+
+    def entry(self, name: str = "/", method: str = "GET"):
+        self.feed.flush()
+        assert self.stats.total.num_requests == sum(
+            one.num_requests for one in self.stats.entries.values()
+        )
+        return self.stats.entries[name, method]
+
+
+@pytest.fixture
+def serve(scripted, monkeypatch):
+    """A client of a server that gives these answers, one a request, and keeps the requests."""
+    made = []
+
+    def start(*answers: bytes, **options) -> Bench:
+        left, seen = list(answers), []
+
+        def script(peer, _n):
+            while request := peer.request():
+                seen.append(request)
+                peer.send(left.pop(0))
+
+        bench = Bench(scripted(script).url, monkeypatch, **options)
+        bench.seen = seen
+        made.append(bench)
+        return bench
+
+    yield start
+    for bench in made:
+        bench.client.close()
+        assert bench.channel.gauges.in_flight == 0
+
+
+def test_an_answer_is_one_request_and_one_attempt(serve):
+    bench = serve(OK)
+    response = bench.client.get("/")
+    assert (response.status_code, response.text) == (200, "hi")
+    assert bench.outcomes == {"ok": 1}
+    assert bench.channel.codes == {200: 1}
+    assert (bench.channel.requests, bench.channel.affected) == (1, 0)
+    entry = bench.entry()
+    assert (entry.num_requests, entry.num_failures, entry.total_content_length) == (1, 0, 2)
+    assert entry.total_response_time == pytest.approx(bench.channel.request_duration.sum * 1e3)
+    assert bench.channel.time_to_first_byte.total == bench.channel.response_time.total == 1
+    assert bench.recorder.connects["us-east"].total == 1
+    assert bench.channel.cold_start_wait.total == 0
+
+
+def test_refusals_are_waited_out_and_stay_out_of_locusts_statistics(serve):
+    bench = serve(REFUSED, REFUSED, REFUSED, OK)
+    assert bench.client.get("/").status_code == 200
+    assert bench.outcomes == {"cold_start": 3, "ok": 1}
+    assert bench.channel.codes == {503: 3, 200: 1}
+    assert (bench.channel.requests, bench.channel.affected, bench.channel.giveups) == (1, 1, 0)
+    assert bench.channel.cold_start_wait.total == bench.channel.response_time.total == 1
+    assert bench.channel.request_duration.total == 1
+    assert [0.05 <= bench.waits[0] <= 0.1, 0.1 <= bench.waits[1] <= 0.2] == [True, True]
+    assert 0.2 <= bench.waits[2] <= 0.4
+    entry = bench.entry()
+    assert (entry.num_requests, entry.num_failures) == (1, 0)
+    assert entry.total_response_time == pytest.approx(bench.channel.request_duration.sum * 1e3)
+    assert bench.channel.response_time.sum > bench.channel.request_duration.sum
+
+
+def test_throttling_is_waited_out_and_counted_apart(serve):
+    bench = serve(THROTTLED, OK)
+    assert bench.client.get("/").ok
+    assert bench.outcomes == {"throttled": 1, "ok": 1}
+    assert (bench.channel.affected, bench.channel.cold_start_wait.total) == (0, 0)
+    assert bench.entry().num_requests == 1
+
+
+def test_the_wait_that_a_refusal_asks_for_is_the_wait(serve):
+    bench = serve(REFUSED.replace(b"content-", b"retry-after: 7\r\ncontent-"), OK)
+    bench.client.get("/")
+    assert bench.waits == [7.0]
+
+
+@pytest.mark.parametrize(("answer", "giveups"), [(REFUSED, 1), (THROTTLED, 0)])
+def test_the_deadline_makes_a_failure_without_a_time(serve, answer, giveups):
+    bench = serve(answer, policy=RetryPolicy(0.0))
+    response = bench.client.get("/")
+    assert response.status_code in (503, 429)
+    assert not response.ok
+    assert (bench.channel.giveups, bench.channel.requests, bench.waits) == (giveups, 1, [])
+    assert bench.channel.request_duration.total == 0
+    assert bench.channel.cold_start_wait.total == 0
+    entry = bench.entry()
+    assert (entry.num_requests, entry.num_failures, entry.num_none_requests) == (1, 1, 1)
+    assert entry.response_times == {}
+
+
+def test_a_body_from_an_iterator_is_not_sent_again(serve):
+    bench = serve(REFUSED)
+    response = bench.client.post("/", data=iter([b"one", b"two"]))
+    assert response.status_code == 503
+    assert (len(bench.seen), bench.waits) == (1, [])
+    entry = bench.entry(method="POST")
+    assert (entry.num_requests, entry.num_failures) == (1, 1)
+    assert "iterator" in repr(next(iter(bench.stats.errors.values())).error)
+
+
+def test_bytes_are_sent_again(serve):
+    bench = serve(REFUSED, OK)
+    bench.client.post("/", data=b"whole")
+    assert [request.endswith(b"whole") for request in bench.seen] == [True, True]
+
+
+@pytest.mark.parametrize(("status", "outcome"), [(404, "client_error"), (500, "server_error")])
+def test_an_error_status_is_a_failure_and_is_not_tried_again(serve, status, outcome):
+    bench = serve(f"HTTP/1.1 {status} Oh\r\ncontent-length: 0\r\n\r\n".encode())
+    assert bench.client.get("/", name="page").status_code == status
+    assert bench.outcomes == {outcome: 1}
+    entry = bench.entry("page")
+    assert (entry.num_requests, entry.num_failures, entry.num_none_requests) == (1, 1, 0)
+
+
+def test_a_refused_connection_is_a_failure_with_status_0(serve, scripted):
+    bench = serve()
+    bench.client.close()
+    gone = scripted(lambda peer, n: None)
+    gone.server.stop()
+    bench.client.http = type(bench.client.http)(gone.url, config=ClientConfig(trust_env=False))
+    response = bench.client.get("/")
+    assert (response.status_code, response.text, response.ok) == (0, "", False)
+    assert bench.outcomes == {"connection_error": 1}
+    assert bench.channel.codes == {}
+    entry = bench.entry()
+    assert (entry.num_requests, entry.num_failures) == (1, 1)
+
+
+def test_a_locustfile_may_call_an_answer_a_failure(serve):
+    bench = serve(OK)
+    with bench.client.get("/", catch_response=True) as response:
+        response.failure("not what was asked for")
+    assert bench.entry().num_failures == 1
+    assert bench.outcomes == {"ok": 1}
+
+
+def test_a_locustfile_may_call_an_error_good(serve):
+    bench = serve(b"HTTP/1.1 404 No\r\ncontent-length: 0\r\n\r\n")
+    with bench.client.get("/", catch_response=True) as response:
+        response.success()
+    assert (bench.entry().num_requests, bench.entry().num_failures) == (1, 0)
+
+
+def test_an_exception_in_the_block_is_the_verdict_and_goes_on(serve):
+    bench = serve(OK)
+    with pytest.raises(ZeroDivisionError), bench.client.get("/", catch_response=True):
+        raise ZeroDivisionError
+    assert (bench.entry().num_requests, bench.entry().num_failures) == (1, 1)
+
+
+def test_a_stream_is_counted_at_its_end(serve):
+    bench = serve(OK)
+    response = bench.client.get("/", stream=True)
+    assert (bench.channel.requests, bench.outcomes) == (0, {})
+    assert b"".join(response.iter_content()) == b"hi"
+    assert (bench.channel.requests, bench.outcomes) == (1, {"ok": 1})
+    assert bench.channel.request_duration.total == 1
+    assert bench.entry().num_requests == 1
+
+
+def test_a_stream_that_breaks_off_is_a_connection_error(scripted, monkeypatch):
+    def script(peer, _n):
+        peer.request()
+        peer.send(b"HTTP/1.1 200 OK\r\ncontent-length: 20\r\n\r\nhalf")
+
+    bench = Bench(scripted(script).url, monkeypatch)
+    with bench.client.get("/", stream=True) as response:
+        assert b"".join(response.iter_content()) == b"half"
+    assert bench.outcomes == {"connection_error": 1}
+    assert (bench.entry().num_requests, bench.entry().num_failures) == (1, 1)
+    assert bench.channel.request_duration.total == 0
+
+
+def test_the_session_goes_with_every_request_and_attempt(serve):
+    bench = serve(REFUSED, OK, OK, session="s-1")
+    bench.client.get("/")
+    bench.client.get("/", headers={"modal-session-id": "mine"})
+    sent = [
+        [line for line in request.lower().split(b"\r\n") if line.startswith(b"modal-session")]
+        for request in bench.seen
+    ]
+    assert sent == [[b"modal-session-id: s-1"]] * 2 + [[b"modal-session-id: mine"]]
+
+
+def test_without_a_session_none_is_sent(serve):
+    bench = serve(OK)
+    bench.client.get("/")
+    assert b"modal-session-id" not in bench.seen[0].lower()
+
+
+def test_a_container_is_compared_with_the_one_before(serve):
+    named = [_ok(f"x-edge-container: {name}") for name in "aaba"]
+    bench = serve(*named, OK, session="s")
+    for _ in range(5):
+        bench.client.get("/")
+    assert (bench.channel.same, bench.channel.moved) == (1, 2)
+
+
+def test_the_servers_own_time_is_taken_from_the_first_byte(serve):
+    bench = serve(_ok("server-timing: app;dur=1.5"), OK)
+    bench.client.get("/")
+    first_s = bench.channel.time_to_first_byte.sum
+    bench.client.get("/")
+    assert bench.channel.edge_overhead.total == 1
+    assert bench.channel.edge_overhead.sum == pytest.approx(first_s - 0.0015)
+
+
+def test_other_listeners_are_told_each_request_once_as_locust_would(serve):
+    bench = serve(REFUSED, OK, context=lambda: {"user": 1})
+    told = []
+    bench.events.request.add_listener(lambda **said: told.append(said))
+    bench.client.get("/", name="page", context={"more": 2})
+    (said,) = told
+    assert (said["request_type"], said["name"]) == ("GET", "page")
+    assert said["response_time"] == pytest.approx(bench.channel.request_duration.sum * 1e3)
+    assert (said["response_length"], said["exception"]) == (2, None)
+    assert said["context"] == {"user": 1, "more": 2}
+    assert said["response"].status_code == 200
+    assert said["url"] == f"{bench.client.base_url}/"
+    assert {*said} >= {"start_time"}
+    assert bench.entry("page").num_requests == 1
