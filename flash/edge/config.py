@@ -1,6 +1,7 @@
 """What the edge is told: one checked configuration from options and environment."""
 
 import argparse
+import shlex
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -21,7 +22,9 @@ class Config:
 
     ``rtt_s`` has the emulated round trip of every region, 0 for none. ``max_concurrency`` is
     ``None`` without a hard limit. ``tokens`` are accepted proxy tokens (id, secret);
-    ``foreign_tokens`` are known ones of another environment, answered with 403.
+    ``foreign_tokens`` are known ones of another environment, answered with 403. ``allowed_hosts``
+    are names by which the admin interface may be called, beside addresses and names without a dot.
+    ``container_output`` tells whether what containers print is passed on.
     """
 
     regions: tuple[str, ...] = DEFAULT_REGIONS
@@ -37,6 +40,8 @@ class Config:
     rtt_s: Mapping[str, float] = field(default_factory=dict)
     tokens: tuple[tuple[str, str], ...] = field(default=(), repr=False)
     foreign_tokens: tuple[tuple[str, str], ...] = field(default=(), repr=False)
+    allowed_hosts: tuple[str, ...] = ()
+    container_output: bool = True
     command: tuple[str, ...] = (sys.executable, "-m", "target_app")
 
 
@@ -59,6 +64,8 @@ def option_parser() -> argparse.ArgumentParser:
     """The command line; every option names its environment variable."""
     parser = argparse.ArgumentParser(
         prog="python -m flash.edge",
+        allow_abbrev=False,
+        usage="python -m flash.edge [options] [-- COMMAND ...]",
         description="Modal's edge on this machine: regional proxies in front of containers, each "
         "a process of COMMAND with PORT set.",
         epilog="FLASH_EDGE_PROXY_TOKEN=wk-ID:ws-SECRET (environment only; several with commas) "
@@ -98,7 +105,25 @@ def option_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--no-rtt", action="store_true", help="emulate no round trips [FLASH_EDGE_NO_RTT=1]"
     )
-    parser.add_argument("command", nargs="*", metavar="COMMAND", help="default: the target app")
+    parser.add_argument(
+        "--allowed-host",
+        action="append",
+        metavar="NAME",
+        help="a name with dots by which the admin interface may be called; repeat it "
+        "[FLASH_EDGE_ALLOWED_HOSTS, comma separated]",
+    )
+    parser.add_argument(
+        "--container-output",
+        metavar="pass|discard",
+        help="what becomes of what containers print: standard error, or nothing (default pass) "
+        "[FLASH_EDGE_CONTAINER_OUTPUT]",
+    )
+    parser.add_argument(
+        "command",
+        nargs="*",
+        metavar="COMMAND",
+        help="what a container runs (default: the target app) [FLASH_EDGE_COMMAND]",
+    )
     return parser
 
 
@@ -108,7 +133,10 @@ def configuration(arguments: Sequence[str], environ: Mapping[str, str]) -> Confi
     Raises:
         ConfigError: a value cannot be used; the message names its option or variable.
     """
-    options = vars(option_parser().parse_args(arguments))
+    # What follows the first "--" is the command's own, whatever it looks like.
+    split = arguments.index("--") if "--" in arguments else len(arguments)
+    options = vars(option_parser().parse_args(arguments[:split]))
+    command = (*options["command"], *arguments[split + 1 :])
 
     def text(name: str, default: str) -> tuple[str, str]:
         """The value, and what to call it in a message."""
@@ -125,12 +153,14 @@ def configuration(arguments: Sequence[str], environ: Mapping[str, str]) -> Confi
     def whole(name: str, *, least: int = 0, most: int = 10_000) -> int:
         value = number(name, least=least, most=most)
         if value != int(value):
-            raise ConfigError(f"--{name}: expected a whole number, got {value:g}")
+            called = text(name, "")[1]
+            raise ConfigError(f"{called}: expected a whole number, got {value:g}")
         return int(value)
 
     regions = _regions(options["region"], environ)
-    container_region = text("container-region", "us-east")[0]
-    limit, called = text("max-concurrency", "")
+    container_region, called = text("container-region", "us-east")
+    if not is_region_name(container_region):
+        raise ConfigError(f"{called}: expected a name such as us-east, got {container_region!r}")
     try:
         autoscaler = AutoscalerSettings(
             min_containers=whole("min-containers"),
@@ -141,7 +171,7 @@ def configuration(arguments: Sequence[str], environ: Mapping[str, str]) -> Confi
             scaledown_window=number("scaledown-window"),
         )
     except ValueError as error:
-        raise ConfigError(str(error)) from error
+        raise ConfigError(f"{error}; see --min-containers and --max-containers") from error
     admin_port = whole("admin-port", most=65535)
     first_port = whole("first-port", most=65535)
     if first_port and first_port + len(regions) - 1 > 65535:
@@ -157,7 +187,7 @@ def configuration(arguments: Sequence[str], environ: Mapping[str, str]) -> Confi
         admin_port=admin_port,
         first_port=first_port,
         autoscaler=autoscaler,
-        max_concurrency=int(_number(limit, called, least=1, most=1e6)) if limit else None,
+        max_concurrency=_limit(*text("max-concurrency", "")),
         startup_timeout_s=number("startup-timeout", least=0.1),
         exit_grace_period_s=number("exit-grace-period", most=3600),
         boot_delay_s=number("boot-delay"),
@@ -165,8 +195,38 @@ def configuration(arguments: Sequence[str], environ: Mapping[str, str]) -> Confi
         rtt_s=_round_trips(options, environ, regions, container_region),
         tokens=_tokens(environ, "FLASH_EDGE_PROXY_TOKEN"),
         foreign_tokens=_tokens(environ, "FLASH_EDGE_FOREIGN_TOKEN"),
-        command=tuple(options["command"]) or (sys.executable, "-m", "target_app"),
+        allowed_hosts=_listed(options["allowed_host"], environ, "FLASH_EDGE_ALLOWED_HOSTS"),
+        container_output=_passes_output(*text("container-output", "pass")),
+        command=command or _command(environ) or (sys.executable, "-m", "target_app"),
     )
+
+
+def _command(environ: Mapping[str, str]) -> tuple[str, ...]:
+    try:
+        return tuple(shlex.split(environ.get("FLASH_EDGE_COMMAND", "")))
+    except ValueError as error:
+        raise ConfigError(f"FLASH_EDGE_COMMAND: {error}") from error
+
+
+def _limit(text: str, called: str) -> int | None:
+    if not text:
+        return None
+    value = _number(text, called, least=1, most=1_000_000)
+    if value != int(value):
+        raise ConfigError(f"{called}: expected a whole number, got {text!r}")
+    return int(value)
+
+
+def _passes_output(text: str, called: str) -> bool:
+    if text not in ("pass", "discard"):
+        raise ConfigError(f"{called}: expected pass or discard, got {text!r}")
+    return text == "pass"
+
+
+def _listed(given: list[str] | None, environ: Mapping[str, str], variable: str) -> tuple[str, ...]:
+    if given is not None:
+        return tuple(given)
+    return tuple(part.strip() for part in environ.get(variable, "").split(",") if part.strip())
 
 
 def _plain(value: float) -> float:
@@ -188,18 +248,16 @@ def _number(text: str, called: str, *, least: float, most: float) -> float:
 
 
 def _regions(given: list[str] | None, environ: Mapping[str, str]) -> tuple[str, ...]:
-    called = "--region"
-    if given is None:
-        called = "FLASH_EDGE_REGIONS"
-        given = [part.strip() for part in environ.get(called, "").split(",") if part.strip()]
-    if not given:
+    called = "FLASH_EDGE_REGIONS" if given is None else "--region"
+    regions = _listed(given, environ, "FLASH_EDGE_REGIONS")
+    if not regions:
         return DEFAULT_REGIONS
-    for region in given:
+    for region in regions:
         if not is_region_name(region):
             raise ConfigError(f"{called}: expected a name such as us-east, got {region!r}")
-    if len(set(given)) < len(given):
-        raise ConfigError(f"{called}: a region is given twice in {', '.join(given)}")
-    return tuple(given)
+    if len(set(regions)) < len(regions):
+        raise ConfigError(f"{called}: a region is given twice in {', '.join(regions)}")
+    return regions
 
 
 def _round_trips(
@@ -208,17 +266,16 @@ def _round_trips(
     regions: tuple[str, ...],
     container_region: str,
 ) -> dict[str, float]:
-    items = options["rtt"]
-    called = "--rtt"
-    if not isinstance(items, list):
-        called = "FLASH_EDGE_RTT"
-        items = [part for part in environ.get(called, "").split(",") if part.strip()]
-    off = bool(options["no_rtt"]) or environ.get("FLASH_EDGE_NO_RTT", "") not in ("", "0")
-    if off and options["no_rtt"] and options["rtt"]:
+    named = options["rtt"] if isinstance(options["rtt"], list) else None
+    called = "FLASH_EDGE_RTT" if named is None else "--rtt"
+    off = bool(options["no_rtt"]) or _switched_on(environ, "FLASH_EDGE_NO_RTT")
+    if options["no_rtt"] and named:
         raise ConfigError("--no-rtt and --rtt contradict each other; pass one of them")
+    if named and not options["no_rtt"]:
+        off = False  # an option goes before a variable
     given: dict[str, float] = {}
-    for item in items:
-        region, equals, seconds = str(item).partition("=")
+    for item in _listed(named, environ, "FLASH_EDGE_RTT"):
+        region, equals, seconds = item.partition("=")
         if not equals or region.strip() not in regions:
             raise ConfigError(
                 f"{called}: expected REGION=SECONDS with a region of {', '.join(regions)}, "
@@ -237,6 +294,15 @@ def _round_trips(
         except ValueError as error:
             raise ConfigError(f"{error}; pass --rtt {region}=SECONDS or --no-rtt") from error
     return round_trips
+
+
+def _switched_on(environ: Mapping[str, str], variable: str) -> bool:
+    text = environ.get(variable, "").strip().lower()
+    if text in ("", "0", "false", "no", "off"):
+        return False
+    if text in ("1", "true", "yes", "on"):
+        return True
+    raise ConfigError(f"{variable}: expected 1 or 0, got {text!r}")
 
 
 def _tokens(environ: Mapping[str, str], variable: str) -> tuple[tuple[str, str], ...]:

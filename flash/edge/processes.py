@@ -4,6 +4,7 @@ import asyncio
 import errno
 import os
 import random
+import shutil
 import signal
 import socket
 import subprocess
@@ -12,6 +13,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
+from flash.edge.errors import ConfigError
 from flash.edge.output import ContainerOutput
 
 __all__ = ["Launcher", "Process", "free_port"]
@@ -76,6 +78,9 @@ class Launcher:
 
     ``output`` gets what they print, in lines that begin with their ``MODAL_TASK_ID``; ``None``
     discards it.
+
+    Raises:
+        ConfigError: there is no such program.
     """
 
     def __init__(
@@ -85,6 +90,8 @@ class Launcher:
         *,
         output: Callable[[bytes], None] | None = None,
     ) -> None:
+        if shutil.which(command[0], path=environ.get("PATH")) is None:
+            raise ConfigError(f"COMMAND: no program {command[0]!r} is found, or it may not be run")
         self._command = tuple(command)
         self._output = output
         self._environ = {name: text for name, text in environ.items() if name not in _SECRETS}

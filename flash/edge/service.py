@@ -47,7 +47,8 @@ async def serve(config: Config, environ: Mapping[str, str]) -> None:
         }
         output = standard_error()
         stack.callback(output.close)
-        launcher = Launcher(config.command, environ, output=output.write_bytes)
+        passed_on = output.write_bytes if config.container_output else None
+        launcher = Launcher(config.command, environ, output=passed_on)
         stack.callback(launcher.close)
         await _Edge(config, launcher, admin_socket, sockets).run()
 
