@@ -11,6 +11,8 @@ edge itself have none.
 """
 
 import asyncio
+import socket
+import struct
 from time import perf_counter
 from typing import Final, cast
 
@@ -36,6 +38,7 @@ _LINGER_S: Final = 1.0
 _MOST_ATTEMPTS: Final = 8
 _LONGEST_PENDING: Final = 64 * 1024
 _LONGEST_DISCARDED: Final = 1 << 20
+_NO_LINGERING: Final = struct.pack("ii", 1, 0)
 _CLIENT_GONE: Final = 499  # as nginx writes it
 
 _REASONS: Final = {
@@ -216,7 +219,7 @@ class ClientConnection(asyncio.Protocol):
                 self._answer(faulty)
             else:
                 self._ended(0)
-                self._abort()
+                self._reset()
             return
         container = self._enter_container(request)
         if container is None:
@@ -316,7 +319,7 @@ class ClientConnection(asyncio.Protocol):
                 upstream.abort()
             if self._code:
                 self._ended(self._code)
-                self._abort()
+                self._reset()
             else:
                 self._ended(400)
                 self._refuse(400, counted=True)
@@ -350,10 +353,13 @@ class ClientConnection(asyncio.Protocol):
         if self._must_close(request, response):
             self._closing = True
         self._code = response.status
+        head = response.head
+        if request.old and response.chunked:  # the chunks are taken out for it
+            head = head.replace(b"transfer-encoding: chunked\r\n", b"")
         self.respond(
             b"".join(
                 (
-                    response.head,
+                    head,
                     self._proxy.line,
                     container.routed,
                     b"connection: close\r\n\r\n"
@@ -455,9 +461,9 @@ class ClientConnection(asyncio.Protocol):
         elif self._code:
             # Only a reset tells the client that the rest is missing.
             if self._delivery is not None:
-                self._delivery.finish(self._abort)
+                self._delivery.finish(self._reset)
             else:
-                self._abort()
+                self._reset()
         elif reused and request.idempotent and request.length == 0 and not self._attempts:
             # The container closed an idle connection as we used it (RFC 9110 section 9.2.2).
             self._attempts += 1
@@ -599,6 +605,15 @@ class ClientConnection(asyncio.Protocol):
     def _abort(self) -> None:
         if self._transport is not None:
             self._transport.abort()
+
+    def _reset(self) -> None:
+        """End the connection so that the client cannot take it for a regular end."""
+        if self._transport is None:
+            return
+        connection = self._transport.get_extra_info("socket")
+        if connection is not None:
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _NO_LINGERING)
+        self._transport.abort()
 
     def _pause_reading(self) -> None:
         if not self._reading_paused and self._transport is not None:
