@@ -1,26 +1,32 @@
 """The admin interface: JSON over HTTP on a port of its own."""
 
 import contextlib
-from collections.abc import Iterator, Mapping
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, fields, replace
-from typing import Any
+from math import isfinite
+from typing import Final, cast
 
 import uvicorn
-from prometheus_client import CollectorRegistry
-from prometheus_client.exposition import choose_encoder
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from flash.autoscaler import AutoscalerSettings
+from flash.edge.gate import Gate, error_answer
 from flash.edge.pool import ContainerPool, ManagedContainer, public_state
 from flash.edge.region import RegionalProxy
 
 __all__ = ["AdminServer", "create_admin"]
 
-_WHOLE = ("min_containers", "max_containers", "buffer_containers")
+_WHOLE: Final = ("min_containers", "max_containers", "buffer_containers")
+_LARGEST: Final = {name: 10_000 for name in (*_WHOLE, "target_concurrency")}
+_LONGEST_S: Final = 86_400
+_LONGEST_BODY: Final = 64 * 1024
+_LARGEST_SEQUENCE: Final = 10**15
 
 
 class AdminServer(uvicorn.Server):
@@ -43,10 +49,16 @@ def create_admin(
     pool: ContainerPool,
     regions: Mapping[str, RegionalProxy],
     urls: Mapping[str, str],
-    registry: CollectorRegistry,
+    metrics: Callable[[str], tuple[bytes, str]],
+    *,
+    hosts: Iterable[str] = (),
 ) -> Starlette:
-    """The application. ``urls`` are the flash URLs by region."""
-    admin = _Admin(pool, regions, urls, registry)
+    """The application.
+
+    ``urls`` are the flash URLs by region, ``metrics`` makes the page of metrics and its content
+    type for an Accept header, ``hosts`` are further names by which it may be called.
+    """
+    admin = _Admin(pool, regions, urls, metrics)
     return Starlette(
         routes=[
             Route("/healthz", admin.health),
@@ -61,6 +73,7 @@ def create_admin(
             Route("/metrics", admin.metrics),
         ],
         exception_handlers={InputError: _unusable, HTTPException: _no_such},
+        middleware=[Middleware(Gate, hosts=tuple(hosts))],
     )
 
 
@@ -70,12 +83,12 @@ class _Admin:
         pool: ContainerPool,
         regions: Mapping[str, RegionalProxy],
         urls: Mapping[str, str],
-        registry: CollectorRegistry,
+        metrics: Callable[[str], tuple[bytes, str]],
     ) -> None:
         self._pool = pool
         self._regions = regions
         self._urls = urls
-        self._registry = registry
+        self._metrics = metrics
 
     async def health(self, request: Request) -> Response:
         return JSONResponse({"status": "ok"})
@@ -104,17 +117,10 @@ class _Admin:
 
     async def change_config(self, request: Request) -> Response:
         given = await _object(request)
-        known = [field.name for field in fields(AutoscalerSettings)]
-        for name, value in given.items():
-            if name not in known:
-                raise InputError(name, f"{name}: no such setting; there are {', '.join(known)}")
-            if isinstance(value, bool) or not isinstance(value, int | float):
-                raise InputError(name, f"{name}: expected a number, got {value!r}")
-            if name in _WHOLE and value != int(value):
-                raise InputError(name, f"{name}: expected a whole number, got {value!r}")
-        whole = {name: int(value) for name, value in given.items() if name in _WHOLE}
+        changed = {name: _setting(name, value) for name, value in given.items()}
         try:
-            settings = replace(self._pool.settings, **{**given, **whole})
+            # Whole numbers were made of those that have to be; mypy sees one type for all names.
+            settings = replace(self._pool.settings, **cast("dict[str, int]", changed))
         except ValueError as error:
             named = [name for name in given if name in str(error)]
             raise InputError(named[0] if named else "body", str(error)) from error
@@ -145,14 +151,27 @@ class _Admin:
 
     async def events(self, request: Request) -> Response:
         text = request.query_params.get("since", "0")
-        if not (text.isascii() and text.isdigit()) or len(text) > 15:
+        if not (text.isascii() and text.isdigit()) or int(text[:20]) > _LARGEST_SEQUENCE:
             raise InputError("since", f"since: expected the number of an event, got {text[:40]!r}")
         found = self._pool.events.since(int(text))
-        return JSONResponse([asdict(event) for event in found])
+        dropped = found[0].sequence - int(text) - 1 if found else 0
+        return JSONResponse(
+            [
+                {
+                    "sequence": event.sequence,
+                    "time": event.time,
+                    "kind": event.kind,
+                    "task_id": event.task_id,
+                    "detail": event.detail,
+                }
+                for event in found
+            ],
+            headers={"x-events-dropped": str(dropped)},
+        )
 
     async def metrics(self, request: Request) -> Response:
-        encode, content_type = choose_encoder(request.headers.get("accept", ""))
-        return Response(encode(self._registry), headers={"content-type": content_type})
+        body, content_type = self._metrics(request.headers.get("accept", ""))
+        return Response(body, headers={"content-type": content_type})
 
     def _config(self) -> dict[str, float | int]:
         return asdict(self._pool.settings)
@@ -171,27 +190,44 @@ def _told(container: ManagedContainer) -> dict[str, object]:
     }
 
 
-async def _object(request: Request) -> dict[str, Any]:
+def _setting(name: str, value: object) -> int | float:
+    known = [field.name for field in fields(AutoscalerSettings)]
+    if name not in known:
+        raise InputError(name, f"{name}: no such setting; there are {', '.join(known)}")
+    most = _LARGEST.get(name, _LONGEST_S)
+    if (
+        isinstance(value, bool)
+        or not isinstance(value, int | float)
+        or not isfinite(value)
+        or not 0 <= value <= most
+    ):
+        raise InputError(name, f"{name}: expected a number from 0 to {most}, got {value!r}"[:300])
+    if name in _WHOLE and value != int(value):
+        raise InputError(name, f"{name}: expected a whole number, got {value!r}")
+    return int(value) if name in _WHOLE else value
+
+
+async def _object(request: Request) -> dict[str, object]:
+    body = b""
+    async for piece in request.stream():
+        body += piece
+        if len(body) > _LONGEST_BODY:
+            raise InputError("body", f"the body is longer than {_LONGEST_BODY} bytes")
     try:
-        given = await request.json()
-    except ValueError:
+        given = json.loads(body)
+    except (ValueError, RecursionError):
         raise InputError("body", "the body is not JSON") from None
     if not isinstance(given, dict):
         raise InputError("body", "the body is not a JSON object")
     return given
 
 
-def _error(status: int, code: str, message: str, where: str) -> Response:
-    content = {"error": {"code": code, "message": message, "where": where}}
-    return JSONResponse(content, status_code=status)
-
-
 async def _unusable(request: Request, error: Exception) -> Response:
     assert isinstance(error, InputError)
-    return _error(422, "invalid_parameter", str(error), error.where)
+    return error_answer(422, "invalid_parameter", str(error), error.where)
 
 
 async def _no_such(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     code = "method_not_allowed" if error.status_code == 405 else "not_found"
-    return _error(error.status_code, code, str(error.detail), request.url.path)
+    return error_answer(error.status_code, code, str(error.detail), request.url.path)

@@ -1,14 +1,15 @@
 """What the edge counts: plain integers in the data plane, given to Prometheus when it asks."""
 
 from collections.abc import Callable, Iterator, Mapping
+from typing import NamedTuple
 
 from prometheus_client import CollectorRegistry
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.registry import Collector
 
-from flash.buckets import BUCKETS, LE, bucket_of
+from flash.buckets import BUCKETS, bucket_of
 
-__all__ = ["EdgeCollector", "Histogram", "RegionCounters", "StartCounters"]
+__all__ = ["EdgeCollector", "Histogram", "HistogramFamily", "RegionCounters", "StartCounters"]
 
 
 class Histogram:
@@ -23,14 +24,6 @@ class Histogram:
     def observe(self, seconds: float) -> None:
         self.counts[bucket_of(seconds)] += 1
         self.sum += seconds
-
-    def cumulative(self) -> list[tuple[str, float]]:
-        """The counts up to and including each ``le``."""
-        total, pairs = 0, []
-        for le, count in zip(LE, self.counts, strict=True):
-            total += count
-            pairs.append((le, float(total)))
-        return pairs
 
 
 class RegionCounters:
@@ -60,8 +53,19 @@ class StartCounters:
         self.boot = Histogram()
 
 
+class HistogramFamily(NamedTuple):
+    """All histograms of one name, each with its labels."""
+
+    name: str
+    documentation: str
+    series: list[tuple[Mapping[str, str], Histogram]]
+
+
 class EdgeCollector(Collector):
-    """Renders the counters; ``containers`` tells how many there are in each state."""
+    """Renders the counters; ``containers`` tells how many there are in each state.
+
+    Labels are regions' names, checked ones, states and codes: none needs escaping.
+    """
 
     def __init__(
         self,
@@ -75,36 +79,39 @@ class EdgeCollector(Collector):
         self._containers = containers
         registry.register(self)
 
-    def collect(
-        self,
-    ) -> Iterator[CounterMetricFamily | GaugeMetricFamily | HistogramMetricFamily]:
+    def histograms(self) -> list[HistogramFamily]:
+        """The histograms as they are, not copied."""
+        return [
+            HistogramFamily(
+                "edge_proxy_overhead_seconds",
+                "Time a proxied request spent in the edge itself, without the emulated round trip.",
+                [({"region": region}, its.overhead) for region, its in self._regions.items()],
+            ),
+            HistogramFamily(
+                "edge_container_boot_duration_seconds",
+                "From the decision to start a container to its port's opening.",
+                [({}, self._starts.boot)],
+            ),
+        ]
+
+    def collect(self) -> Iterator[CounterMetricFamily | GaugeMetricFamily]:
+        """All but the histograms, which are written by themselves."""
         requests = CounterMetricFamily(
             "edge_requests",
             "Requests that ended, by region and status code.",
             labels=["region", "code"],
         )
-        overhead = HistogramMetricFamily(
-            "edge_proxy_overhead_seconds",
-            "Time a proxied request spent in the edge itself, without the emulated round trip.",
-            labels=["region"],
-        )
         for region, counters in self._regions.items():
             for code, count in sorted(counters.by_code.items()):
                 requests.add_metric([region, str(code)], count)
-            overhead.add_metric(
-                [region], counters.overhead.cumulative(), sum_value=counters.overhead.sum
-            )
+        yield requests
         containers = GaugeMetricFamily("edge_containers", "Containers by state.", labels=["state"])
         for state, number in self._containers().items():
             containers.add_metric([state], number)
+        yield containers
         starts = CounterMetricFamily(
             "edge_container_starts", "Container starts by how they ended.", labels=["result"]
         )
         for result, count in self._starts.results.items():
             starts.add_metric([result], count)
-        boot = HistogramMetricFamily(
-            "edge_container_boot_duration_seconds",
-            "From the decision to start a container to its port's opening.",
-        )
-        boot.add_metric([], self._starts.boot.cumulative(), sum_value=self._starts.boot.sum)
-        yield from (requests, overhead, containers, starts, boot)
+        yield starts

@@ -3,6 +3,7 @@
 import time
 from collections import deque
 from dataclasses import dataclass
+from itertools import islice
 from typing import Final
 
 __all__ = ["Event", "EventLog"]
@@ -38,4 +39,7 @@ class EventLog:
     def since(self, sequence: int) -> list[Event]:
         """The events after number ``sequence``. A first one beyond the next number tells that those
         between are no longer kept."""
-        return [event for event in self._events if event.sequence > sequence]
+        kept = self._events
+        # Sequence numbers have no gaps, so their distance is a number of events.
+        new = min(len(kept), max(0, self._last - sequence))
+        return list(islice(kept, len(kept) - new, None))

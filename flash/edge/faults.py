@@ -2,7 +2,8 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
-from typing import Any
+from math import isfinite
+from typing import cast
 
 __all__ = ["Faults"]
 
@@ -37,18 +38,21 @@ class Faults:
             if not 0 <= value <= most:
                 raise ValueError(f"{field}: expected a number from 0 to {most:g}, got {value!r}")
 
-    def changed(self, given: Mapping[str, Any]) -> "Faults":
+    def changed(self, given: Mapping[str, object]) -> "Faults":
         """These faults with some of them changed.
 
         Raises:
             ValueError: an unknown name, or a value that cannot be used.
         """
-        known = {field.name: field.type for field in fields(self)}
+        known = [field.name for field in fields(self)]
+        numbers: dict[str, float] = {}
         for name, value in given.items():
             if name not in known:
                 raise ValueError(f"{name}: no such fault; there are {', '.join(known)}")
-            if isinstance(value, bool) or not isinstance(value, int | float):
-                raise ValueError(f"{name}: expected a number, got {value!r}")
+            if isinstance(value, bool) or not isinstance(value, int | float) or not isfinite(value):
+                raise ValueError(f"{name}: expected a number, got {str(value)[:100]!r}")
             if name == "refuse_next" and value != int(value):
                 raise ValueError(f"{name}: expected a whole number, got {value!r}")
-        return replace(self, **given)
+            numbers[name] = int(value) if name == "refuse_next" else value
+        # refuse_next alone is whole; mypy sees one type for all names.
+        return replace(self, **cast("dict[str, int]", numbers))

@@ -19,6 +19,7 @@ from flash.edge.counters import EdgeCollector
 from flash.edge.delay import timers
 from flash.edge.errors import ConfigError
 from flash.edge.events import EventLog
+from flash.edge.exposition import page
 from flash.edge.output import standard_error
 from flash.edge.pool import ContainerPool
 from flash.edge.processes import Launcher
@@ -124,8 +125,14 @@ class _Edge:
         ProcessCollector(registry=registry)
         PlatformCollector(registry=registry)
         counters = {region: proxy.counters for region, proxy in self._proxies.items()}
-        EdgeCollector(counters, self._pool.starts, self._pool.by_state, registry)
-        app = create_admin(self._pool, self._proxies, self._urls(), registry)
+        collector = EdgeCollector(counters, self._pool.starts, self._pool.by_state, registry)
+        app = create_admin(
+            self._pool,
+            self._proxies,
+            self._urls(),
+            lambda accept: page(registry, collector, accept),
+            hosts=(self._config.host, *self._config.allowed_hosts),
+        )
         return AdminServer(
             uvicorn.Config(
                 app,
