@@ -78,6 +78,8 @@ class ClientConnection(asyncio.Protocol):
         "_reading_paused",
         "_received",
         "_request",
+        "_session",
+        "_session_line",
         "_transport",
         "_tunnel",
         "_upstream",
@@ -101,6 +103,8 @@ class ClientConnection(asyncio.Protocol):
         self._chunks: ChunkedBody | None = None
         self._discarded = -1
         self._forwarding = False
+        self._session: str | None = None
+        self._session_line = b""
         self._tunnel = False
         self._attempts = 0
         self._received = 0.0
@@ -118,7 +122,7 @@ class ClientConnection(asyncio.Protocol):
         self._transport = cast(asyncio.Transport, transport)
         peer = transport.get_extra_info("peername")
         address = str(peer[0]) if isinstance(peer, tuple) and peer else "unknown"
-        self._forwarded = address.encode() + b"\r\nx-forwarded-proto: http\r\n\r\n"
+        self._forwarded = address.encode() + b"\r\nx-forwarded-proto: http\r\n"
         self._proxy.connections.add(self)
 
     def data_received(self, data: bytes) -> None:
@@ -195,7 +199,7 @@ class ClientConnection(asyncio.Protocol):
             self._pending = data[end:]
             data = data[:end]
         try:
-            request = self._proxy.parse(data)
+            request, self._session, self._session_line = self._proxy.parse(data)
         except RequestError as error:
             self._refuse(error.status)
             return
@@ -210,13 +214,12 @@ class ClientConnection(asyncio.Protocol):
         self._attempts = 0
         self._overhead = 0.0
         self._code = 0
-        if status := proxy.refusal(request):
+        if proxy.guarded and (status := proxy.refusal(request)):
             self._answer(status)
             return
-        faulty = proxy.fault()
-        if faulty is not None:
-            if faulty:
-                self._answer(faulty)
+        if proxy.faulty and (fault := proxy.fault()) is not None:
+            if fault:
+                self._answer(fault)
             else:
                 self._ended(0)
                 self._reset()
@@ -224,7 +227,7 @@ class ClientConnection(asyncio.Protocol):
         container = self._enter_container(request)
         if container is None:
             return
-        half = proxy.half_trip_s()
+        half = proxy.half_trip_s
         if half:
             self._overhead -= half
             proxy.timers.call_after(half, self._forward_if_open)
@@ -234,7 +237,7 @@ class ClientConnection(asyncio.Protocol):
     def _enter_container(self, request: RequestHead) -> Upstream | None:
         """The container that serves the request from now on; answers where there is none."""
         pool = self._proxy.pool
-        container = pool.choose(request.session)
+        container = pool.choose(self._session)
         if container is None:
             pool.refused()
             self._answer(503)
@@ -297,7 +300,9 @@ class ClientConnection(asyncio.Protocol):
         assert request is not None
         self._upstream = upstream
         self._forwarding = True
-        upstream.begin(self, request, request.forward + self._forwarded)
+        upstream.begin(
+            self, request, request.forward + self._forwarded + self._session_line + b"\r\n"
+        )
         self._overhead += perf_counter() - self._received
         if request.length == 0:
             return
@@ -382,16 +387,16 @@ class ClientConnection(asyncio.Protocol):
             return
         delivery = self._delivery
         if delivery is None:
-            half, rate = self._proxy.half_trip_s(), self._proxy.faults.body_bytes_per_s
-            if not half and not rate:
+            proxy = self._proxy
+            if not proxy.half_trip_s and not proxy.bytes_per_s:
                 self._transport.write(data)
                 return
             self._delivery = delivery = Delivery(
                 self._transport,
-                self._proxy.timers,
+                proxy.timers,
                 self._response_may_flow,
-                delay_s=half,
-                bytes_per_s=rate,
+                delay_s=proxy.half_trip_s,
+                bytes_per_s=proxy.bytes_per_s,
             )
         delivery.write(data)
         if delivery.full and self._upstream is not None:
@@ -415,7 +420,7 @@ class ClientConnection(asyncio.Protocol):
         """The container's response is whole."""
         upstream, self._upstream = self._upstream, None
         assert upstream is not None
-        if self._body_open():
+        if self._body_left or (self._chunks is not None and not self._chunks.done):
             # The container answered without reading all; what else it would get is nobody's.
             upstream.abort()
         else:

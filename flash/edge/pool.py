@@ -88,7 +88,7 @@ class ContainerPool:
     # What the data plane asks and tells.
 
     def choose(self, session: str | None) -> Upstream | None:
-        return cast("Upstream | None", self._router.choose(session))
+        return self._router.choose(session)
 
     def saturated(self, container: Upstream) -> bool:
         limit = self.max_concurrency

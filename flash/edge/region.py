@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+import re
 from collections.abc import Coroutine
 from hmac import compare_digest
 from typing import TYPE_CHECKING, Final, Protocol
@@ -20,6 +21,10 @@ __all__ = ["Pool", "RegionalProxy", "Upstream"]
 # A client's head is mostly the same each time: it is taken apart once.
 _MOST_HEADS: Final = 2048
 _LONGEST_REMEMBERED: Final = 2048
+# As clients commonly write it; every other form is found by taking the head apart.
+_SESSION: Final = b"\r\nModal-Session-ID: "
+_SESSION_LOWER: Final = _SESSION.lower()
+_PLAIN: Final = re.compile(rb"[\x21-\x7e]+")
 
 
 class Upstream(Protocol):
@@ -58,6 +63,10 @@ class Pool(Protocol):
 class RegionalProxy:
     """One region: its round trip, faults, counters and credentials, and its open connections.
 
+    ``half_trip_s`` is how late each direction is, ``bytes_per_s`` the most that responses get (0
+    for no limit), ``faulty`` whether :meth:`fault` has to be asked, ``guarded`` whether
+    :meth:`refusal` has.
+
     Not safe to use from several threads; everything happens on one event loop.
     """
 
@@ -76,6 +85,10 @@ class RegionalProxy:
         self.pool = pool
         self.timers = timers
         self.rtt_s = rtt_s
+        self.guarded = bool(tokens)
+        self.half_trip_s = 0.0
+        self.bytes_per_s = 0.0
+        self.faulty = False
         self.faults = Faults()
         self.counters = RegionCounters()
         self.line = b"x-edge-region: " + region.encode() + b"\r\n"
@@ -96,11 +109,40 @@ class RegionalProxy:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    def half_trip_s(self) -> float:
-        return (self.rtt_s + self.faults.latency_s) / 2
+    @property
+    def faults(self) -> Faults:
+        """What goes wrong on purpose."""
+        return self._faults
 
-    def parse(self, head: bytes) -> RequestHead:
-        """As :func:`parse_request`; heads that come again and again are taken apart once."""
+    @faults.setter
+    def faults(self, faults: Faults) -> None:
+        self._faults = faults
+        self.half_trip_s = (self.rtt_s + faults.latency_s) / 2
+        self.bytes_per_s = faults.body_bytes_per_s
+        self.faulty = bool(faults.reset_share or faults.refuse_next or faults.refuse_share)
+
+    def parse(self, head: bytes) -> tuple[RequestHead, str | None, bytes]:
+        """A whole request head taken apart, its session, and what to add to ``forward`` for it.
+
+        Heads that come again and again are taken apart once, whatever the session they name.
+
+        Raises:
+            RequestError: the head is refused.
+        """
+        at = head.find(_SESSION)
+        if at < 0:
+            at = head.find(_SESSION_LOWER)
+        if at > 0:
+            end = head.find(b"\r\n", at + len(_SESSION))
+            session = head[at + len(_SESSION) : end]
+            if session.isalnum() or _PLAIN.fullmatch(session):
+                request = self._recall(head[:at] + head[end:])
+                if request.session is None:
+                    return request, session.decode("latin-1"), head[at + 2 : end + 2]
+        request = self._recall(head)
+        return request, request.session, b""
+
+    def _recall(self, head: bytes) -> RequestHead:
         request = self._heads.get(head)
         if request is None:
             request = parse_request(head)

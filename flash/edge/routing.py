@@ -45,7 +45,7 @@ class Router(Generic[T]):
 
     def choose(self, session: str | None) -> T | None:
         """The container for a request, ``None`` when there is none."""
-        if session is None:
+        if session is None or len(self._live) < 2:
             return self._least_busy()
         chosen = self._winners.get(session)
         if chosen is None:

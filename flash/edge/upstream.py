@@ -90,8 +90,8 @@ class UpstreamConnection(asyncio.Protocol):
         self._request = None
         idle = self._container.idle
         if self._keep_alive and self.usable() and len(idle) < _MOST_IDLE:
-            # Read on, so that its closing is noticed.
-            self.resume_reading()
+            if self._paused:
+                self.resume_reading()  # so that its closing is noticed
             idle.append(self)
         else:
             self.abort()
