@@ -78,6 +78,7 @@ class ClientConnection(asyncio.Protocol):
         "_reading_paused",
         "_received",
         "_request",
+        "_sent",
         "_session",
         "_session_line",
         "_transport",
@@ -107,6 +108,7 @@ class ClientConnection(asyncio.Protocol):
         self._session_line = b""
         self._tunnel = False
         self._attempts = 0
+        self._sent = False
         self._received = 0.0
         self._overhead = 0.0
         self._head_began = 0.0
@@ -212,6 +214,7 @@ class ClientConnection(asyncio.Protocol):
         self._body_left = request.length or 0
         self._chunks = ChunkedBody() if request.length is None else None
         self._attempts = 0
+        self._sent = False
         self._overhead = 0.0
         self._code = 0
         if proxy.guarded and (status := proxy.refusal(request)):
@@ -281,12 +284,12 @@ class ClientConnection(asyncio.Protocol):
             self._attach(upstream)
 
     def _unreachable(self, container: Upstream) -> None:
-        """Nothing of the request was sent: another container can take it without any risk."""
+        """Another container can take a request without any risk while nothing of it was sent."""
         request, pool = self._request, self._proxy.pool
         assert request is not None
         pool.unreachable(container)
         self._attempts += 1
-        if self._attempts >= _MOST_ATTEMPTS:
+        if self._sent or self._attempts >= _MOST_ATTEMPTS:
             self._answer(502)
             return
         self._container = None
@@ -469,9 +472,10 @@ class ClientConnection(asyncio.Protocol):
                 self._delivery.finish(self._reset)
             else:
                 self._reset()
-        elif reused and request.idempotent and request.length == 0 and not self._attempts:
+        elif reused and request.idempotent and request.length == 0 and not self._sent:
             # The container closed an idle connection as we used it (RFC 9110 section 9.2.2).
-            self._attempts += 1
+            self._sent = True
+            self._forwarding = False
             assert self._container is not None
             self._proxy.spawn(self._connect(self._container))
         else:

@@ -482,9 +482,11 @@ async def sent_until_stuck(writer: asyncio.StreamWriter) -> int:
 
 
 def test_a_container_that_does_not_read_stops_the_client_from_sending(run) -> None:
+    done = asyncio.Event()
+
     async def handle(reader, writer) -> None:
         await head_of(reader)
-        await asyncio.sleep(SOON)
+        await done.wait()
 
     async def scenario(edge: Edge) -> None:
         await edge.start(handle)
@@ -493,6 +495,7 @@ def test_a_container_that_does_not_read_stops_the_client_from_sending(run) -> No
         assert await sent_until_stuck(writer) < 60_000_000
         writer.transport.abort()
         await until(lambda: edge.pool.containers[0].in_flight == 0)
+        done.set()
 
     run(scenario)
 
