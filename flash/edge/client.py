@@ -11,6 +11,7 @@ edge itself have none.
 """
 
 import asyncio
+import select
 import socket
 import struct
 from time import perf_counter
@@ -38,6 +39,8 @@ _LINGER_S: Final = 1.0
 _MOST_ATTEMPTS: Final = 8
 _LONGEST_PENDING: Final = 64 * 1024
 _LONGEST_DISCARDED: Final = 1 << 20
+# Only Linux tells of an orderly end while bytes are still unread; a reset is told everywhere.
+_GONE: Final[int] = getattr(select, "POLLRDHUP", 0)
 _NO_LINGERING: Final = struct.pack("ii", 1, 0)
 _CLIENT_GONE: Final = 499  # as nginx writes it
 
@@ -157,6 +160,7 @@ class ClientConnection(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self._proxy.connections.discard(self)
         self._proxy.reading_heads.discard(self)
+        self._proxy.paused.discard(self)
         upstream, self._upstream = self._upstream, None
         if self._request is not None:
             begun = self._code and (self._delivery is None or self._delivery.started)
@@ -550,6 +554,17 @@ class ClientConnection(asyncio.Protocol):
         if now - self._head_began > HEAD_WITHIN_S:
             self._refuse(408)
 
+    def abort_if_gone(self) -> None:
+        """The loop does not tell of a client's end while nothing is read from it."""
+        if self._transport is None or self._tunnel:
+            return
+        connection = self._transport.get_extra_info("socket")
+        if connection is not None and connection.fileno() >= 0:
+            poll = select.poll()
+            poll.register(connection.fileno(), _GONE)
+            if poll.poll(0):
+                self._abort()
+
     # The end of a request, and of the connection.
 
     def _leave_container(self) -> None:
@@ -627,10 +642,12 @@ class ClientConnection(asyncio.Protocol):
     def _pause_reading(self) -> None:
         if not self._reading_paused and self._transport is not None:
             self._reading_paused = True
+            self._proxy.paused.add(self)
             self._transport.pause_reading()
 
     def _resume_reading(self) -> None:
         if self._reading_paused and self._transport is not None:
             self._reading_paused = False
+            self._proxy.paused.discard(self)
             if not self._transport.is_closing():
                 self._transport.resume_reading()

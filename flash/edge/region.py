@@ -94,6 +94,7 @@ class RegionalProxy:
         self.line = b"x-edge-region: " + region.encode() + b"\r\n"
         self.connections: set[ClientConnection] = set()
         self.reading_heads: set[ClientConnection] = set()
+        self.paused: set[ClientConnection] = set()
         self.rng = rng or random.Random()
         self._tokens = _accepted(tokens)
         self._foreign = _accepted(foreign_tokens)
@@ -179,9 +180,12 @@ class RegionalProxy:
         return 403 if any([compare_digest(given, token) for token in self._foreign]) else 401
 
     def sweep(self, now: float) -> None:
-        """Refuse clients whose head takes too long; ``now`` by ``perf_counter``."""
+        """Called each second: refuses clients whose head takes too long, and finds those that went
+        while nothing was read from them; ``now`` by ``perf_counter``."""
         for connection in list(self.reading_heads):
             connection.head_overdue(now)
+        for connection in list(self.paused):
+            connection.abort_if_gone()
 
 
 def _accepted(tokens: tuple[tuple[str, str], ...]) -> tuple[bytes, ...]:
