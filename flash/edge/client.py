@@ -42,6 +42,7 @@ _LONGEST_DISCARDED: Final = 1 << 20
 # Only Linux tells of an orderly end while bytes are still unread; a reset is told everywhere.
 _GONE: Final[int] = getattr(select, "POLLRDHUP", 0)
 _NO_LINGERING: Final = struct.pack("ii", 1, 0)
+_CLOSING: Final = b"connection: close\r\n\r\n"
 _CLIENT_GONE: Final = 499  # as nginx writes it
 
 _REASONS: Final = {
@@ -374,9 +375,7 @@ class ClientConnection(asyncio.Protocol):
                     head,
                     self._proxy.line,
                     container.routed,
-                    b"connection: close\r\n\r\n"
-                    if self._closing and response.status != 101
-                    else b"\r\n",
+                    b"\r\n" if response.status == 101 else _end_of_head(request, self._closing),
                     rest,
                 )
             )
@@ -421,7 +420,12 @@ class ClientConnection(asyncio.Protocol):
         if response.status == 101:
             return False
         endless = response.length is None and not response.chunked
-        return not request.keep_alive or request.old or endless or self._body_open()
+        return (
+            not request.keep_alive
+            or endless
+            or (request.old and response.chunked)
+            or self._body_open()
+        )
 
     def response_done(self) -> None:
         """The container's response is whole."""
@@ -495,14 +499,13 @@ class ClientConnection(asyncio.Protocol):
         open_body = self._body_open()
         keep = (
             request.keep_alive
-            and not request.old
             and not self._closing
             # Whoever waits for leave to send a body may or may not send it after a refusal.
             and not (open_body and request.expects)
             and self._body_left <= _LONGEST_DISCARDED
         )
         self._ended(status)
-        self._write_answer(status, close=not keep)
+        self._write_answer(status, _end_of_head(request, not keep))
         if not keep:
             self._finish()
         elif open_body:
@@ -532,20 +535,20 @@ class ClientConnection(asyncio.Protocol):
         if not counted:
             self._proxy.counters.ended(status)
         self._proxy.reading_heads.discard(self)
-        self._write_answer(status, close=True)
+        self._write_answer(status, _CLOSING)
         self._busy = True
         self._finish(linger=True)
 
-    def _write_answer(self, status: int, *, close: bool) -> None:
+    def _write_answer(self, status: int, end: bytes) -> None:
         if self._transport is None:
             return
         self._transport.write(
-            b"HTTP/1.1 %d %b\r\n%bcontent-length: 0\r\n%b\r\n"
+            b"HTTP/1.1 %d %b\r\n%bcontent-length: 0\r\n%b"
             % (
                 status,
                 _REASONS[status],
                 self._proxy.line,
-                b"connection: close\r\n" if close else b"",
+                end,
             )
         )
 
@@ -651,3 +654,10 @@ class ClientConnection(asyncio.Protocol):
             self._proxy.paused.discard(self)
             if not self._transport.is_closing():
                 self._transport.resume_reading()
+
+
+def _end_of_head(request: RequestHead, close: bool) -> bytes:
+    """What an answer's head ends with; HTTP/1.0 has to be told that a connection stays."""
+    if close:
+        return _CLOSING
+    return b"connection: keep-alive\r\n\r\n" if request.old else b"\r\n"

@@ -21,6 +21,9 @@ _CLOCK_MONOTONIC: Final = 1
 _NONBLOCK_CLOEXEC: Final = os.O_NONBLOCK | getattr(os, "O_CLOEXEC", 0)
 _ABSOLUTE: Final = 1
 _ITIMERSPEC: Final = struct.Struct("@qqqq")
+# A processor that rested for long takes a few tenths of a millisecond to wake: it is woken this
+# much ahead, and rests shortly once more.
+_AHEAD_S: Final = 0.0008
 
 Callback = Callable[[], None]
 
@@ -88,6 +91,8 @@ class TimerfdTimers:
 
     def _set(self, deadline: float) -> None:
         self._set_for = deadline
+        if deadline - time.clock_gettime(time.CLOCK_MONOTONIC) > 2 * _AHEAD_S:
+            deadline -= _AHEAD_S
         seconds = int(deadline)
         # A deadline of zero would disarm it.
         nanoseconds = max(1, int((deadline - seconds) * 1e9))

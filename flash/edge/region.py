@@ -146,7 +146,7 @@ class RegionalProxy:
     def _recall(self, head: bytes) -> RequestHead:
         request = self._heads.get(head)
         if request is None:
-            request = parse_request(head)
+            request = parse_request(head, guarded=self.guarded)
             if len(head) <= _LONGEST_REMEMBERED:
                 if len(self._heads) >= _MOST_HEADS:
                     self._heads.clear()

@@ -71,8 +71,10 @@ def is_hopeless(beginning: bytes) -> bool:
     return _HOPELESS.search(beginning) is not None
 
 
-def parse_request(head: bytes) -> RequestHead:
+def parse_request(head: bytes, *, guarded: bool = False) -> RequestHead:
     """Take a whole head apart, from the request line to the empty line.
+
+    With ``guarded`` the proxy tokens in it are meant for the edge and do not go on.
 
     Raises:
         RequestError: the head is refused.
@@ -115,7 +117,14 @@ def parse_request(head: bytes) -> RequestHead:
         values[b"host"] = []  # left out below
     return RequestHead(
         method=method,
-        forward=start + _kept(fields, connection, length=length, upgrade=upgrade, values=values),
+        forward=start
+        + _kept(
+            fields,
+            connection | (_credentials(values) if guarded else frozenset()),
+            length=length,
+            upgrade=upgrade,
+            values=values,
+        ),
         length=length,
         session=str(sessions[0], "latin-1") if sessions and sessions[0] else None,
         keep_alive=b"close" not in connection and (not old or b"keep-alive" in connection),
@@ -152,6 +161,12 @@ def _length(values: dict[bytes, list[bytes]], *, old: bool) -> int | None:
     return int(lengths[0])
 
 
+def _credentials(values: dict[bytes, list[bytes]]) -> frozenset[bytes]:
+    """The names of the fields that carry a proxy token."""
+    bearer = _only(values, b"authorization").lower().startswith(b"bearer wk-")
+    return frozenset({b"modal-key", b"modal-secret"} | ({b"authorization"} if bearer else set()))
+
+
 def _kept(
     fields: bytes,
     connection: frozenset[bytes],
@@ -162,8 +177,8 @@ def _kept(
 ) -> bytes:
     """The fields as they go on, up to the client's address in the last one's value."""
     drop = _HOP_BY_HOP | connection | {b"x-forwarded-for", b"x-forwarded-proto"}
-    # Nothing may take away what says where the body ends.
-    drop -= {b"content-length", b"host"}
+    # Nothing may take away what says where the body ends, or which session it is.
+    drop -= {b"content-length", b"host", b"modal-session-id"}
     if not values.get(b"host"):
         drop |= {b"host"}
     if not drop.isdisjoint(values):

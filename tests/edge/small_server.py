@@ -24,6 +24,7 @@ class Server:
         await self._told.wait()
         async with self._idle:
             await self._idle.wait_for(lambda: not self._serving)
+        os._exit(0)  # connections that idle are nobody's loss
 
     async def _listen(self) -> None:
         self._listener = await asyncio.start_server(self._serve, "127.0.0.1", self._port)

@@ -344,6 +344,23 @@ def test_a_client_of_http_1_0_gets_no_interim_answer_and_no_chunks(run) -> None:
     run(scenario)
 
 
+def test_a_client_of_http_1_0_may_keep_its_connection(run) -> None:
+    async def scenario(edge: Edge) -> None:
+        await edge.start(answering)
+        reader, writer = await edge.connect()
+        for _ in range(2):
+            writer.write(b"GET / HTTP/1.0\r\nConnection: Keep-Alive\r\n\r\n")
+            assert (await head_of(reader)).endswith(b"\r\nconnection: keep-alive\r\n\r\n")
+            assert await reader.readexactly(2) == b"ok"
+        edge.pool.containers.clear()
+        for _ in range(2):
+            writer.write(b"GET / HTTP/1.0\r\nConnection: Keep-Alive\r\n\r\n")
+            assert (await head_of(reader)).endswith(b"\r\nconnection: keep-alive\r\n\r\n")
+        writer.close()
+
+    run(scenario)
+
+
 def test_a_body_up_to_the_end_of_the_connection_closes_the_clients_too(run) -> None:
     async def scenario(edge: Edge) -> None:
         await edge.start(answering_with(b"HTTP/1.1 200 OK\r\n\r\nall ", b"of it"))

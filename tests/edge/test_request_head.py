@@ -282,3 +282,20 @@ def test_any_bytes_are_a_head_or_refused(raw: bytes) -> None:
     assert b"\n" not in request.forward.replace(b"\r\n", b"")
     assert b"\r" not in request.forward.replace(b"\r\n", b"")
     assert b"\0" not in request.forward
+
+
+def test_connection_cannot_take_away_the_session() -> None:
+    request = parse_request(head("Connection: modal-session-id", "Modal-Session-ID: s"))
+    assert b"Modal-Session-ID: s" in lines_of(request.forward)
+
+
+@pytest.mark.parametrize(
+    ("authorization", "stays"),
+    [("Bearer wk-a.ws-b", False), ("Bearer own-token", True), ("Basic d2st", True)],
+)
+def test_a_proxy_token_does_not_go_on_where_the_edge_asks_for_it(authorization, stays) -> None:
+    whole = head("Modal-Key: wk-a", "Modal-Secret: ws-b", f"Authorization: {authorization}")
+    forward = parse_request(whole, guarded=True).forward
+    assert b"Modal" not in forward
+    assert (b"Authorization" in forward) is stays
+    assert b"ws-b" in parse_request(whole).forward
