@@ -235,8 +235,8 @@ def _wrk(folder: Path, case: Case, port: int, seconds: float) -> Figures:
     failed = sum(map(int, errors.groups())) if errors else 0
     return Figures(
         rate=float(_found(r"Requests/sec:\s+([\d.]+)", out)),
-        p50_ms=_ms(_found(r"50%\s+(\S+)", out)),
-        p99_ms=_ms(_found(r"99%\s+(\S+)", out)),
+        p50_ms=_ms(_found(r"\n\s+50%\s+(\S+)", out)),
+        p99_ms=_ms(_found(r"\n\s+99%\s+(\S+)", out)),
         failed=failed + (int(refused[1]) if refused else 0),
     )
 

@@ -1,1 +1,17 @@
-"""What Locust runs: users, HTTP client, cold-start policy, schedules, recorder, exposition."""
+"""The load generator: virtual users for Locust, their HTTP client, and what they record."""
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from loadgen.users import FlashUser
+
+__all__ = ["FlashUser"]
+
+
+def __getattr__(name: str) -> object:
+    # Locust patches the standard library when it is imported, so only those who want a user get it.
+    if name == "FlashUser":
+        from loadgen.users import FlashUser
+
+        return FlashUser
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -191,6 +191,13 @@ class Response:
         if not self.ok:
             raise HttpStatusError(f"{self.status_code} {self.reason} for {self.method} {self.url}")
 
+    @property
+    def body_bytes(self) -> int:
+        """Length of the body as it came; of a streamed one, what is known once it was read."""
+        if self._rare is not None and self._rare.stream is not None:
+            return max(0, self.bytes_received - len(self.head.raw))
+        return len(self._raw) - self._offset
+
     # When.
 
     @property

@@ -1,0 +1,123 @@
+"""One process of the load generator: its target, what it records, and its runs."""
+
+import os
+import secrets
+import time
+from collections.abc import Mapping
+from typing import Final
+
+from locust.env import Environment
+
+from flash.platform import Platform
+from flash.proxy_token import ProxyToken
+from flash.target import TargetOptions, resolve_target
+from loadgen.client_config import DEFAULT_HEADERS, ClientConfig
+from loadgen.exposition import Run
+from loadgen.flash_client import RetryPolicy
+from loadgen.options import Options
+from loadgen.recorder import Recorder
+from loadgen.statistics_feed import StatisticsFeed
+
+__all__ = ["Generator", "generator_of"]
+
+_ATTRIBUTE: Final = "flashgauge"
+_MOST_RUNS: Final = 100
+
+
+class Generator:
+    """What the users of one Locust environment share.
+
+    Raises:
+        TargetError: no target is given, or a proxy token is given by half.
+        PlatformUnreachableError: the target's URLs cannot be had.
+    """
+
+    def __init__(self, environment: Environment, options: Options) -> None:
+        self.environment = environment
+        self.options = options
+        self.recorder = Recorder()
+        self.feed = StatisticsFeed(environment)
+        self.runs: list[Run] = []
+        self.started = time.time()
+        self.policy = RetryPolicy(options.cold_start_timeout_s)
+        token = ProxyToken.from_env(os.environ)
+        self.client_config = ClientConfig(
+            headers=DEFAULT_HEADERS if token is None else {**DEFAULT_HEADERS, **token.headers()}
+        )
+        self._assigned: dict[tuple[str, str], int] = {}
+        self._host: str | None = None
+        self.find_target()
+        setattr(environment, _ATTRIBUTE, self)
+
+    def __repr__(self) -> str:
+        return f"<Generator for {self.platform.describe()}>"
+
+    def find_target(self) -> None:
+        """Look the target up, also again after its host was changed on Locust's page."""
+        options = self.options
+        self._host = self.environment.host
+        given = TargetOptions(
+            flash_urls=options.flash_urls,
+            modal_app=options.modal_app,
+            modal_cls=options.modal_cls,
+            modal_server=options.modal_server,
+            flash_edge=options.flash_edge,
+            host=self._host,
+        )
+        self.platform: Platform = resolve_target(given, os.environ)
+        self.urls: Mapping[str, str] = self.platform.flash_urls()
+
+    def apply(self, options: Options) -> None:
+        """What can be changed on Locust's page between two runs."""
+        self.options = options
+        self.policy = RetryPolicy(options.cold_start_timeout_s)
+
+    def host_changed(self) -> bool:
+        """Whether Locust's host is no longer the one that the target was looked up with."""
+        return self.environment.host != self._host
+
+    def next_region(self, kind: str, first: int) -> str:
+        """The region with the fewest users of a kind; of equal ones the next after ``first``."""
+        regions = list(self.urls)
+        start = first % len(regions)
+        turned = regions[start:] + regions[:start]
+        region = min(turned, key=lambda name: self._assigned.get((kind, name), 0))
+        self._assigned[kind, region] = self._assigned.get((kind, region), 0) + 1
+        return region
+
+    def leave_region(self, kind: str, region: str) -> None:
+        """A user of a kind has gone."""
+        self._assigned[kind, region] -= 1
+
+    def worker_index(self) -> int:
+        """This worker's number among its master's, 0 where there is no master."""
+        return max(0, int(getattr(self.environment.runner, "worker_index", 0) or 0))
+
+    def run_started(self) -> None:
+        """A run begins now."""
+        started = time.time()
+        moment = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(started))
+        info = {"target": self.platform.describe(), "regions": ",".join(self.urls)}
+        self.runs.append(Run(f"{moment}-{secrets.token_hex(2)}", started, info=info))
+        del self.runs[:-_MOST_RUNS]
+
+    def run_stopped(self) -> None:
+        """The run ends now."""
+        if self.runs and not self.runs[-1].ended:
+            last = self.runs[-1]
+            self.runs[-1] = Run(last.run, last.started, time.time(), last.info)
+
+
+def generator_of(environment: Environment) -> Generator:
+    """The generator of an environment.
+
+    Raises:
+        RuntimeError: Locust was used as a library and none was made.
+    """
+    found = getattr(environment, _ATTRIBUTE, None)
+    if not isinstance(found, Generator):
+        raise RuntimeError(
+            "this Locust environment has no load generator; fire environment.events.init, "
+            "or make a loadgen.generator.Generator(environment, Options())"
+        )
+    return found

@@ -1,0 +1,52 @@
+"""What ``locust -f loadgen`` runs: sticky and non-sticky users over every region of the target."""
+
+import random
+
+from locust import task
+
+from loadgen.flash_response import FlashResponse
+from loadgen.generator import generator_of
+from loadgen.plugin import install
+from loadgen.users import FlashUser
+
+install()
+
+_PROMPT = {"tokens": 16, "tokens_per_s": 200, "prompt_tokens": 512}
+
+
+class _Visitor(FlashUser):
+    """Asks for ``--path``, and for a share of ``--generate`` has tokens generated instead."""
+
+    abstract = True
+
+    def wait_time(self) -> float:
+        """Seconds until the next request: at random around ``--think-time``, by half of it."""
+        mean_s = generator_of(self.environment).options.think_time_s
+        return random.uniform(0.5, 1.5) * mean_s
+
+    @task
+    def visit(self) -> None:
+        options = generator_of(self.environment).options
+        if options.generate and random.random() < options.generate:
+            self.generate()
+        else:
+            self.client.get(options.path)
+
+    def generate(self) -> None:
+        """One streamed answer, read to its end."""
+        with self.client.post("/generate", json=_PROMPT, stream=True) as response:
+            if isinstance(response, FlashResponse):
+                for _ in response.iter_events():
+                    pass
+
+
+class StickyUser(_Visitor):
+    """Sends its own session id, so that one container serves it."""
+
+    routing = "sticky"
+
+
+class NonStickyUser(_Visitor):
+    """Sends no session id: each request goes to any container."""
+
+    routing = "non_sticky"

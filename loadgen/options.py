@@ -1,0 +1,189 @@
+"""The load generator's options on Locust's command line, in its web form, and by environment."""
+
+from argparse import ArgumentTypeError, Namespace
+from collections.abc import Callable
+from dataclasses import dataclass
+from math import isfinite
+from typing import Any, Final
+
+from loadgen.flash_client import CONTAINER_HEADERS
+
+__all__ = ["Options", "add_options"]
+
+_GROUP: Final = "flashgauge"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """What the options say; durations in seconds."""
+
+    flash_urls: tuple[str, ...] = ()
+    modal_app: str | None = None
+    modal_cls: str | None = None
+    modal_server: str | None = None
+    flash_edge: str | None = None
+    cold_start_timeout_s: float = 120.0
+    container_headers: tuple[str, ...] = CONTAINER_HEADERS
+    metrics_host: str = "127.0.0.1"
+    metrics_port: int = 9646
+    path: str = "/"
+    generate: float = 0.0
+    think_time_s: float = 1.0
+    dashboard_url: str = "http://127.0.0.1:8000"
+
+    @classmethod
+    def of(cls, parsed: Namespace) -> "Options":
+        """From Locust's parsed options; of those it lacks, as when it is a library, the default."""
+        found = vars(parsed)
+        default = cls()
+
+        def value(name: str, otherwise: Any) -> Any:
+            given = found.get(name)
+            return otherwise if given is None or given == "" else given
+
+        header = value("container_header", None)
+        return cls(
+            flash_urls=_several(value("flash_url", None)),
+            modal_app=value("modal_app", None),
+            modal_cls=value("modal_cls", None),
+            modal_server=value("modal_server", None),
+            flash_edge=value("flash_edge", None),
+            cold_start_timeout_s=float(value("cold_start_timeout", default.cold_start_timeout_s)),
+            container_headers=CONTAINER_HEADERS if header is None else (str(header).lower(),),
+            metrics_host=value("metrics_host", default.metrics_host),
+            metrics_port=int(value("metrics_port", default.metrics_port)),
+            path=value("path", default.path),
+            generate=float(value("generate", default.generate)),
+            think_time_s=float(value("think_time", default.think_time_s)),
+            dashboard_url=value("dashboard_url", default.dashboard_url),
+        )
+
+
+def add_options(parser: Any) -> None:
+    """Add the options to Locust's parser, and make its own page listen to this machine only."""
+    parser.set_defaults(web_host="127.0.0.1")
+    group = parser.add_argument_group(
+        _GROUP,
+        "Load for Modal HTTP Servers. MODAL_PROXY_TOKEN_ID and MODAL_PROXY_TOKEN_SECRET "
+        "(environment only) hold the proxy token of a server that needs one.",
+    )
+    # The target's variables are read after all options, whatever their kind, so Locust's parser
+    # must not mix the two.
+    # Only the parser itself takes ``include_in_web_ui``; of a group it is set on what is added.
+    group.add_argument(
+        "--flash-url",
+        action="append",
+        metavar="REGION=URL",
+        help="a region's flash URL; repeat it [env FLASH_URLS, comma separated]",
+    ).include_in_web_ui = False
+    for name, metavar, text in (
+        ("modal-app", "APP", "deployed Modal app that holds the target [env FLASH_MODAL_APP]"),
+        ("modal-cls", "CLS", "its class, for the @app.cls form [env FLASH_MODAL_CLS]"),
+        ("modal-server", "NAME", "its server, for the @app.server form [env FLASH_MODAL_SERVER]"),
+        ("flash-edge", "URL", "admin address of a local edge [env FLASH_EDGE]"),
+    ):
+        group.add_argument(f"--{name}", metavar=metavar, help=text).include_in_web_ui = False
+
+    def add(
+        name: str,
+        metavar: str,
+        kind: Callable[[str], Any],
+        default: Any,
+        text: str,
+        *,
+        in_form: bool = True,
+    ) -> None:
+        group.add_argument(
+            f"--{name}",
+            metavar=metavar,
+            type=kind,
+            default=default,
+            env_var="LOADGEN_" + name.upper().replace("-", "_"),
+            help=text,
+        ).include_in_web_ui = in_form
+
+    add(
+        "cold-start-timeout",
+        "SECONDS",
+        _number(0.0, 86400.0),
+        120.0,
+        "how long a request that meets 503 or 429 is tried again (default 120)",
+    )
+    add("path", "PATH", _path, "/", "what StickyUser and NonStickyUser GET (default /)")
+    add(
+        "generate",
+        "SHARE",
+        _number(0.0, 1.0),
+        0.0,
+        "share of their requests that are POST /generate, streamed (default 0)",
+    )
+    add(
+        "think-time",
+        "SECONDS",
+        _number(0.0, 86400.0),
+        1.0,
+        "mean pause of a user between its requests (default 1)",
+    )
+    add(
+        "container-header",
+        "NAME",
+        str,
+        None,
+        "response header that names the container (default x-edge-container, else x-container-id)",
+        in_form=False,
+    )
+    add(
+        "metrics-host",
+        "ADDRESS",
+        str,
+        "127.0.0.1",
+        "address of the Prometheus page (default 127.0.0.1)",
+        in_form=False,
+    )
+    add(
+        "metrics-port",
+        "PORT",
+        _port,
+        9646,
+        "port of the Prometheus page (default 9646)",
+        in_form=False,
+    )
+    add(
+        "dashboard-url",
+        "URL",
+        str,
+        "http://127.0.0.1:8000",
+        "where the dashboard is, for a link to it (default http://127.0.0.1:8000)",
+        in_form=False,
+    )
+
+
+def _number(least: float, most: float) -> Callable[[str], float]:
+    def number(text: str) -> float:
+        try:
+            value = float(text)
+        except ValueError:
+            value = float("nan")
+        if not isfinite(value) or not least <= value <= most:
+            raise ArgumentTypeError(f"expected a number from {least:g} to {most:g}, got {text!r}")
+        return value
+
+    return number
+
+
+def _port(text: str) -> int:
+    if not (text.isascii() and text.isdigit()) or int(text) > 65535:
+        raise ArgumentTypeError(f"expected a port from 0 to 65535, got {text!r}")
+    return int(text)
+
+
+def _path(text: str) -> str:
+    if not text.startswith("/") or any(c.isspace() or not c.isprintable() for c in text):
+        raise ArgumentTypeError(f"expected a path that begins with a slash, got {text!r}")
+    return text
+
+
+def _several(given: object) -> tuple[str, ...]:
+    if given is None:
+        return ()
+    return tuple(map(str, given)) if isinstance(given, list) else (str(given),)

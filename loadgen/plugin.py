@@ -1,0 +1,187 @@
+"""Ties the load generator to Locust: options, recording, merging, pages, runs, and the summary."""
+
+import logging
+import sys
+import time
+from argparse import Namespace
+from typing import Any, Final, NoReturn
+
+import gevent
+import locust
+from locust.env import Environment
+from locust.runners import MasterRunner, Runner, WorkerRunner
+
+from flash.platform import FlashError
+from loadgen.errors import Error
+from loadgen.exposition import Process, render
+from loadgen.generator import Generator
+from loadgen.metrics_server import MetricsServer
+from loadgen.options import Options, add_options
+
+__all__ = ["install"]
+
+_log = logging.getLogger("loadgen")
+
+_REPORT_KEY: Final = "flashgauge"
+_FLUSH_EVERY_S: Final = 0.1
+_installed: list[bool] = []
+
+
+def install() -> None:
+    """Register with Locust's events; doing it again changes nothing."""
+    if _installed:
+        return
+    _installed.append(True)
+    events = locust.events
+    events.init_command_line_parser.add_listener(add_options)
+    events.init.add_listener(_on_init)
+
+
+def _on_init(environment: Environment, runner: Runner, web_ui: Any, **_: Any) -> None:
+    options = Options.of(environment.parsed_options or Namespace())
+    try:
+        generator = Generator(environment, options)
+        attached = _Attached(generator, runner, web_ui)
+        if not isinstance(runner, WorkerRunner):
+            attached.serve_metrics()
+    except (FlashError, Error) as error:
+        _leave(error)
+    attached.listen()
+
+
+def _leave(error: Exception) -> NoReturn:
+    print(f"loadgen: {error}", file=sys.stderr, flush=True)
+    # Locust would treat any other exception of an event handler as its own, with a trace.
+    raise SystemExit(2)
+
+
+class _Attached:
+    """A generator on a runner."""
+
+    def __init__(self, generator: Generator, runner: Runner, web_ui: Any) -> None:
+        self._generator = generator
+        self._runner = runner
+        self._web_ui = web_ui
+        self._metrics: MetricsServer | None = None
+        self._cpu_at = (time.monotonic(), time.process_time())
+        self._cpu_ratio = 0.0
+
+    def serve_metrics(self) -> None:
+        options = self._generator.options
+        self._metrics = MetricsServer(options.metrics_host, options.metrics_port, self._page)
+
+    def listen(self) -> None:
+        events = self._generator.environment.events
+        events.test_start.add_listener(self._on_test_start)
+        events.test_stop.add_listener(self._on_test_stop)
+        events.quitting.add_listener(self._on_quitting)
+        # Locust's statistics leave with its own listeners of these; ours must fill them before.
+        events.report_to_master._handlers.insert(0, self._on_report_to_master)
+        events.spawning_complete._handlers.insert(0, self._on_spawning_complete)
+        events.worker_report.add_listener(self._on_worker_report)
+        gevent.spawn(self._flush_forever)
+        if self._web_ui is not None:
+            from loadgen.web_tab import add_tab
+
+            add_tab(
+                self._generator.environment,
+                self._web_ui,
+                self._generator.recorder,
+                self._generator.options.dashboard_url,
+            )
+
+    # What Locust tells.
+
+    def _on_test_start(self, environment: Environment, **_: Any) -> None:
+        generator = self._generator
+        generator.feed.flush()
+        if generator.host_changed():
+            try:
+                generator.find_target()
+            except FlashError as error:
+                _log.error("%s; the target stays %s", error, generator.platform.describe())
+        if environment.parsed_options is not None:
+            generator.apply(Options.of(environment.parsed_options))
+        generator.run_started()
+
+    def _on_test_stop(self, **_: Any) -> None:
+        self._generator.feed.flush()
+        self._generator.run_stopped()
+
+    def _on_spawning_complete(self, **_: Any) -> None:
+        # Locust may reset its statistics now: what came before belongs to what is forgotten.
+        self._generator.feed.flush()
+
+    def _on_report_to_master(self, client_id: str, data: dict[str, Any], **_: Any) -> None:
+        self._generator.feed.flush()
+        data[_REPORT_KEY] = self._generator.recorder.take()
+
+    def _on_worker_report(self, client_id: str, data: dict[str, Any], **_: Any) -> None:
+        delta = data.get(_REPORT_KEY)
+        if delta is not None:
+            self._generator.recorder.merge(client_id, delta)
+
+    def _on_quitting(self, **_: Any) -> None:
+        self._generator.feed.flush()
+        self._generator.run_stopped()
+        if isinstance(self._runner, WorkerRunner):
+            return
+        # Locust prints its own tables after this event, and ours belong below them.
+        self._generator.environment.events.quit.add_listener(self._on_quit)
+
+    def _on_quit(self, **_: Any) -> None:
+        from loadgen.summary import summary_lines
+
+        if self._metrics is not None:
+            self._metrics.close()
+        run = self._generator.runs[-1] if self._generator.runs else None
+        seconds = run.ended - run.started if run is not None and run.ended else None
+        logger = logging.getLogger("locust.stats_logger")
+        for line in summary_lines(self._generator.recorder, seconds=seconds):
+            logger.info(line)
+
+    # What goes on meanwhile.
+
+    def _flush_forever(self) -> None:
+        while True:
+            gevent.sleep(_FLUSH_EVERY_S)
+            if time.perf_counter() >= self._generator.feed.turn:
+                self._generator.feed.turned()
+                self._measure_cpu()
+            else:
+                self._generator.feed.flush()
+
+    def _measure_cpu(self) -> None:
+        wall, cpu = time.monotonic(), time.process_time()
+        before_wall, before_cpu = self._cpu_at
+        if wall > before_wall:
+            self._cpu_ratio = (cpu - before_cpu) / (wall - before_wall)
+        self._cpu_at = (wall, cpu)
+
+    def _page(self, content_type: str) -> bytes:
+        generator = self._generator
+        runner = self._runner
+        name, workers = "local", 1
+        cpu_ratio: dict[str, float] = {}
+        if isinstance(runner, MasterRunner):
+            present = {
+                client.id: client
+                for state in (
+                    runner.clients.ready,
+                    runner.clients.spawning,
+                    runner.clients.running,
+                )
+                for client in state
+            }
+            generator.recorder.keep_workers(set(present))
+            name, workers = "master", len(present)
+            for client_id, client in present.items():
+                # Locust's workers report per cent of one core.
+                index = runner.get_worker_index(client_id)
+                cpu_ratio[f"worker-{index}"] = client.cpu_usage / 100
+        process = Process(
+            cpu_ratio={name: self._cpu_ratio, **cpu_ratio},
+            workers=workers,
+            started=generator.started,
+        )
+        return render(generator.recorder, generator.runs, process, content_type)

@@ -1,0 +1,257 @@
+"""What the load generator counts: plain integers and lists, cheap enough for every request.
+
+A worker takes what it counted since its last report away from its recorder and sends it; the
+master adds it to its own, once. Not for several threads: greenlets of one hub only.
+"""
+
+from bisect import bisect_left
+from collections.abc import Iterator
+from typing import Any, Final, TypedDict
+
+from flash.buckets import BOUNDS_S, BUCKETS
+from loadgen.outcome import OUTCOMES, Outcome
+
+__all__ = [
+    "CHANNEL_COUNTS",
+    "CHANNEL_HISTOGRAMS",
+    "Channel",
+    "ChannelDelta",
+    "Delta",
+    "Gauges",
+    "Histogram",
+    "HistogramDelta",
+    "Recorder",
+]
+
+HistogramDelta = tuple[list[tuple[int, int]], float]
+"""Buckets with their growth, and the growth of the sum in seconds."""
+
+CHANNEL_HISTOGRAMS: Final = (
+    "request_duration",
+    "time_to_first_byte",
+    "response_time",
+    "edge_overhead",
+    "cold_start_wait",
+    "schedule_lag",
+)
+CHANNEL_COUNTS: Final = ("giveups", "same", "moved", "affected", "requests")
+
+
+class ChannelDelta(TypedDict):
+    """Growth of one channel, in types that any serialization keeps."""
+
+    region: str
+    routing: str
+    outcomes: list[tuple[str, int]]
+    codes: list[tuple[int, int]]
+    counts: list[tuple[str, int]]
+    histograms: list[tuple[str, HistogramDelta]]
+
+
+class Delta(TypedDict):
+    """Growth of a recorder, and its gauges as they are."""
+
+    channels: list[ChannelDelta]
+    connects: list[tuple[str, HistogramDelta]]
+    gauges: list[tuple[str, str, int, int]]
+
+
+class Histogram:
+    """Counts per bucket of ``flash.buckets``, and the sum in seconds."""
+
+    __slots__ = ("counts", "sum")
+
+    def __init__(self) -> None:
+        self.counts = [0] * BUCKETS
+        self.sum = 0.0
+
+    def record(self, seconds: float) -> None:
+        self.counts[bisect_left(BOUNDS_S, seconds)] += 1
+        self.sum += seconds
+
+    @property
+    def total(self) -> int:
+        """How many were recorded."""
+        return sum(self.counts)
+
+    def take(self) -> HistogramDelta | None:
+        """What was recorded since the last taking, ``None`` for nothing; it is empty afterwards."""
+        grown = [(bucket, count) for bucket, count in enumerate(self.counts) if count]
+        if not grown:
+            return None
+        taken = (grown, self.sum)
+        self.counts = [0] * BUCKETS
+        self.sum = 0.0
+        return taken
+
+    def add(self, delta: HistogramDelta) -> None:
+        """Add what another histogram took."""
+        grown, total = delta
+        for bucket, count in grown:
+            self.counts[bucket] += count
+        self.sum += total
+
+
+class Gauges:
+    """Users and requests in flight of one channel in one process."""
+
+    __slots__ = ("in_flight", "users")
+
+    def __init__(self) -> None:
+        self.users = 0
+        self.in_flight = 0
+
+
+class Channel:
+    """Everything counted for one region and one kind of routing.
+
+    ``requests`` ended, each after one or more attempts, of which ``affected`` met at least one
+    503 and ``giveups`` met the deadline on it. ``same`` and ``moved`` compare the container of a
+    session's response with that of the one before.
+    """
+
+    __slots__ = (
+        "affected",
+        "codes",
+        "cold_start_wait",
+        "edge_overhead",
+        "gauges",
+        "giveups",
+        "moved",
+        "outcomes",
+        "region",
+        "request_duration",
+        "requests",
+        "response_time",
+        "routing",
+        "same",
+        "schedule_lag",
+        "time_to_first_byte",
+    )
+
+    def __init__(self, region: str, routing: str) -> None:
+        self.region = region
+        self.routing = routing
+        self.outcomes: dict[Outcome, int] = dict.fromkeys(OUTCOMES, 0)
+        self.codes: dict[int, int] = {}
+        self.giveups = 0
+        self.same = 0
+        self.moved = 0
+        self.affected = 0
+        self.requests = 0
+        self.request_duration = Histogram()
+        self.time_to_first_byte = Histogram()
+        self.response_time = Histogram()
+        self.edge_overhead = Histogram()
+        self.cold_start_wait = Histogram()
+        self.schedule_lag = Histogram()
+        self.gauges = Gauges()
+
+    def __repr__(self) -> str:
+        return f"Channel({self.region!r}, {self.routing!r})"
+
+    def take(self) -> ChannelDelta | None:
+        """What was counted since the last taking, ``None`` for nothing."""
+        outcomes = [(str(name), count) for name, count in self.outcomes.items() if count]
+        if not outcomes:
+            return None
+        codes = list(self.codes.items())
+        counts = [(name, getattr(self, name)) for name in CHANNEL_COUNTS if getattr(self, name)]
+        histograms = []
+        for name in CHANNEL_HISTOGRAMS:
+            taken = getattr(self, name).take()
+            if taken is not None:
+                histograms.append((name, taken))
+        self.outcomes = dict.fromkeys(OUTCOMES, 0)
+        self.codes = {}
+        for name in CHANNEL_COUNTS:
+            setattr(self, name, 0)
+        return ChannelDelta(
+            region=self.region,
+            routing=self.routing,
+            outcomes=outcomes,
+            codes=codes,
+            counts=counts,
+            histograms=histograms,
+        )
+
+    def add(self, delta: ChannelDelta) -> None:
+        """Add what another channel took."""
+        outcomes: dict[Any, int] = self.outcomes
+        for outcome, count in delta["outcomes"]:
+            outcomes[outcome] += count
+        for code, count in delta["codes"]:
+            self.codes[code] = self.codes.get(code, 0) + count
+        for name, count in delta["counts"]:
+            if name in CHANNEL_COUNTS:
+                setattr(self, name, getattr(self, name) + count)
+        for name, histogram in delta["histograms"]:
+            if name in CHANNEL_HISTOGRAMS:
+                getattr(self, name).add(histogram)
+
+
+class Recorder:
+    """The channels of a process and, on a master, the gauges of its workers."""
+
+    def __init__(self) -> None:
+        self._channels: dict[tuple[str, str], Channel] = {}
+        self.connects: dict[str, Histogram] = {}
+        self._of_workers: dict[str, dict[tuple[str, str], tuple[int, int]]] = {}
+
+    def __repr__(self) -> str:
+        return f"Recorder({', '.join(map(repr, self))})"
+
+    def __iter__(self) -> Iterator[Channel]:
+        return iter(sorted(self._channels.values(), key=lambda c: (c.region, c.routing)))
+
+    def channel(self, region: str, routing: str) -> Channel:
+        """The channel of a region and routing; made on the first use."""
+        key = (region, routing)
+        if key not in self._channels:
+            self._channels[key] = Channel(region, routing)
+            self.connects.setdefault(region, Histogram())
+        return self._channels[key]
+
+    def users(self, channel: Channel) -> int:
+        """Users of a channel, in this process and in all workers."""
+        return channel.gauges.users + sum(self._told(channel, 0))
+
+    def in_flight(self, channel: Channel) -> int:
+        """Requests in flight of a channel, in this process and in all workers."""
+        return channel.gauges.in_flight + sum(self._told(channel, 1))
+
+    def take(self) -> Delta:
+        """What was counted since the last taking; counters start from zero again."""
+        channels = [taken for channel in self if (taken := channel.take()) is not None]
+        connects = [
+            (region, made)
+            for region, histogram in self.connects.items()
+            if (made := histogram.take()) is not None
+        ]
+        gauges = [
+            (channel.region, channel.routing, channel.gauges.users, channel.gauges.in_flight)
+            for channel in self
+        ]
+        return Delta(channels=channels, connects=connects, gauges=gauges)
+
+    def merge(self, worker: str, delta: Delta) -> None:
+        """Add what ``worker`` took from its own recorder; its gauges replace its last ones."""
+        for of_channel in delta["channels"]:
+            self.channel(of_channel["region"], of_channel["routing"]).add(of_channel)
+        for region, histogram in delta["connects"]:
+            self.connects.setdefault(region, Histogram()).add(histogram)
+        self._of_workers[worker] = {
+            (region, routing): (users, in_flight)
+            for region, routing, users, in_flight in delta["gauges"]
+        }
+        for region, routing in self._of_workers[worker]:
+            self.channel(region, routing)
+
+    def keep_workers(self, present: set[str]) -> None:
+        """Forget the gauges of workers that are gone; what they counted stays."""
+        for worker in self._of_workers.keys() - present:
+            del self._of_workers[worker]
+
+    def _told(self, channel: Channel, which: int) -> list[int]:
+        key = (channel.region, channel.routing)
+        return [told[key][which] for told in self._of_workers.values() if key in told]

@@ -1,0 +1,59 @@
+"""The base class of virtual users, for our locustfile and for anybody's own."""
+
+import uuid
+from typing import Any, ClassVar
+
+import gevent
+from gevent.pool import Group
+from locust import User
+from locust.env import Environment
+
+from loadgen.flash_client import FlashClient
+from loadgen.generator import generator_of
+from loadgen.plugin import install
+
+__all__ = ["FlashUser"]
+
+install()
+
+
+class FlashUser(User):
+    """A user of a Modal HTTP Server: ``self.client`` sends to the flash URL of its region.
+
+    Users of a class are spread evenly over the target's regions. With ``routing = "sticky"`` every
+    request carries the user's own ``Modal-Session-ID``; with ``"non_sticky"`` none does.
+    """
+
+    abstract = True
+    routing: ClassVar[str] = "non_sticky"
+
+    def __init__(self, environment: Environment) -> None:
+        super().__init__(environment)
+        generator = generator_of(environment)
+        self._kind = type(self).__name__
+        self.region = generator.next_region(self._kind, generator.worker_index())
+        channel = generator.recorder.channel(self.region, self.routing)
+        self._channel = channel
+        self.client = FlashClient(
+            generator.urls[self.region],
+            channel,
+            generator.recorder,
+            generator.feed,
+            config=generator.client_config,
+            session=str(uuid.uuid4()) if self.routing == "sticky" else None,
+            policy=generator.policy,
+            container_headers=generator.options.container_headers,
+            context=self.context,
+        )
+
+    def start(self, group: Group) -> gevent.Greenlet:
+        """Start it, as Locust does; it counts as a user until it ends, however that comes."""
+        greenlet = super().start(group)
+        self._channel.gauges.users += 1
+        greenlet.link(self._ended)
+        return greenlet
+
+    def _ended(self, greenlet: Any) -> None:
+        self._channel.gauges.users -= 1
+        generator_of(self.environment).leave_region(self._kind, self.region)
+        self.client.close()

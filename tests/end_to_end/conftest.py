@@ -1,0 +1,185 @@
+"""Real processes for the end-to-end tests: started on free ports, and gone when the test is."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+from urllib.request import ProxyHandler, Request, build_opener
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+ROOT = Path(__file__).parents[2]
+OPENER = build_opener(ProxyHandler({}))
+
+
+class Running:
+    """One started command in its own process group, with its output in a file."""
+
+    def __init__(self, command: list[str], *, log: Path, env: dict[str, str]) -> None:
+        self.log = log
+        with log.open("wb") as output:
+            self.process = subprocess.Popen(
+                command,
+                cwd=ROOT,
+                env=env,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+
+    def output(self) -> str:
+        return self.log.read_text(errors="replace")
+
+    def wait(self, *, within_s: float) -> int:
+        """Exit status; fails the test when the process is still there by then."""
+        try:
+            return self.process.wait(within_s)
+        except subprocess.TimeoutExpired:
+            pytest.fail(f"still running after {within_s} s:\n{self.output()[-4000:]}")
+
+    def terminate(self, *, within_s: float) -> int:
+        self.process.send_signal(signal.SIGTERM)
+        return self.wait(within_s=within_s)
+
+    def end(self) -> None:
+        """Whatever is left of it, without ceremony."""
+        for number in (signal.SIGTERM, signal.SIGKILL):
+            try:
+                os.killpg(self.process.pid, number)
+                self.process.wait(10)
+            except (ProcessLookupError, PermissionError, subprocess.TimeoutExpired):
+                continue
+
+
+Start = Callable[..., Running]
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Iterator[Start]:
+    """Start ``python ARGUMENTS``; more environment by keyword. Ended after the test."""
+    started: list[Running] = []
+
+    def run(*arguments: str, **environ: str) -> Running:
+        env = {name: value for name, value in os.environ.items() if not _is_ours(name)}
+        env |= {"PYTHONUNBUFFERED": "1", **environ}
+        log = tmp_path / f"output-{len(started)}.txt"
+        started.append(Running([sys.executable, *arguments], log=log, env=env))
+        return started[-1]
+
+    yield run
+    for running in reversed(started):
+        running.end()
+
+
+def _is_ours(name: str) -> bool:
+    return name.startswith(("FLASH_", "LOADGEN_", "DASHBOARD_", "LOCUST_", "TARGET_", "MODAL_"))
+
+
+@pytest.fixture
+def free_ports() -> Callable[[int], list[int]]:
+    """So many consecutive ports on which nobody listens."""
+
+    def find(count: int) -> list[int]:
+        for _ in range(200):
+            with socket.socket() as probe:
+                probe.bind(("127.0.0.1", 0))
+                first = probe.getsockname()[1]
+            ports = list(range(first, first + count))
+            if ports[-1] < 65536 and all(map(_is_free, ports)):
+                return ports
+        pytest.fail(f"no {count} consecutive free ports")
+
+    return find
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True
+
+
+class Answer:
+    """A response that was read whole."""
+
+    def __init__(self, status: int, headers: Any, body: bytes) -> None:
+        self.status, self.headers, self.body = status, headers, body
+
+    def json(self) -> Any:
+        return json.loads(self.body)
+
+
+class Http:
+    """Plain requests from outside every room, and waiting for conditions."""
+
+    def get(self, url: str, *, headers: dict[str, str] | None = None) -> Answer:
+        return self.send("GET", url, headers=headers)
+
+    def send(
+        self,
+        method: str,
+        url: str,
+        *,
+        headers: dict[str, str] | None = None,
+        body: object = None,
+    ) -> Answer:
+        from urllib.error import HTTPError
+
+        headers = dict(headers or {})
+        data = None
+        if body is not None:
+            data = json.dumps(body).encode()
+            headers["Content-Type"] = "application/json"
+        request = Request(url, data=data, headers=headers, method=method)
+        try:
+            with OPENER.open(request, timeout=10) as response:
+                return Answer(response.status, response.headers, response.read())
+        except HTTPError as error:
+            with error:
+                return Answer(error.code, error.headers, error.read())
+
+    def samples(self, url: str) -> dict[tuple[str, frozenset[tuple[str, str]]], float]:
+        """A metrics page as values by name and labels."""
+        text = self.get(url).body.decode()
+        return {
+            (sample.name, frozenset(sample.labels.items())): sample.value
+            for family in text_string_to_metric_families(text)
+            for sample in family.samples
+        }
+
+    def total(self, url: str, name: str, **labels: str) -> float:
+        """The sum of the samples of a name that have the labels."""
+        return sum(
+            value
+            for (sample, have), value in self.samples(url).items()
+            if sample == name and labels.items() <= dict(have).items()
+        )
+
+    def until(self, condition: Callable[[], Any], *, within_s: float, what: str) -> Any:
+        """The first true answer of ``condition``; connection errors count as not yet."""
+        give_up = time.monotonic() + within_s
+        last: object = None
+        while time.monotonic() < give_up:
+            try:
+                if last := condition():
+                    return last
+            except OSError as error:
+                last = error
+            time.sleep(0.05)
+        pytest.fail(f"not within {within_s} s: {what} (last: {last!r})")
+
+
+@pytest.fixture
+def http() -> Http:
+    return Http()

@@ -1,0 +1,111 @@
+"""The same requests, counted by five parties that share no code: all the counts are equal."""
+
+import time
+
+import pytest
+
+pytestmark = pytest.mark.end_to_end
+
+REGIONS = ("us-east", "eu-west")
+
+
+@pytest.mark.parametrize("processes", [None, 2])
+def test_counts_agree_between_locust_metrics_dashboard_edge_and_containers(
+    start, free_ports, http, tmp_path, processes
+) -> None:
+    admin, first, _, web, metrics, board, master = free_ports(7)
+    edge_url, board_url = f"http://127.0.0.1:{admin}", f"http://127.0.0.1:{board}"
+    metrics_url, web_url = f"http://127.0.0.1:{metrics}/metrics", f"http://127.0.0.1:{web}"
+    began = time.time()
+    start(
+        *("-m", "flash.edge", "--region", REGIONS[0], "--region", REGIONS[1]),
+        *("--admin-port", str(admin), "--first-port", str(first), "--boot-delay", "1"),
+        *("--scaledown-window", "600"),
+    )
+    http.until(
+        lambda: http.get(f"{edge_url}/healthz").status == 200, within_s=30, what="the edge answers"
+    )
+    dashboard = start(
+        *("-m", "dashboard", "--port", str(board), "--store", str(tmp_path / "store.sqlite")),
+        *("--scrape", metrics_url, "--flash-edge", edge_url),
+    )
+    http.until(
+        lambda: http.get(f"{board_url}/healthz").status == 200,
+        within_s=30,
+        what="the dashboard answers",
+    )
+    several = ("--processes", str(processes), "--master-bind-port", str(master))
+    locust = start(
+        *("-m", "locust", "-f", "loadgen", "--flash-edge", edge_url),
+        *("--web-port", str(web), "--metrics-port", str(metrics), "--autostart"),
+        *("--users", "16", "--spawn-rate", "8", "--run-time", "8s", "--stop-timeout", "20"),
+        *("--think-time", "0.1", "--generate", "0.2"),
+        *((*several, "--master-port", str(master)) if processes else ()),
+    )
+    stats = http.until(
+        lambda: stopped(http.get(f"{web_url}/stats/requests").json()),
+        within_s=60,
+        what="Locust's run is over",
+    )
+    by_locust = next(row for row in stats["stats"] if row["name"] == "Aggregated")
+    assert by_locust["num_requests"] > 100, locust.output()
+    assert by_locust["num_failures"] == 0, locust.output()
+
+    # The load generator's own metrics.
+    answered = http.total(metrics_url, "loadgen_requests_total", outcome="ok")
+    refused = http.total(metrics_url, "loadgen_requests_total", outcome="cold_start")
+    assert answered == by_locust["num_requests"]
+    assert refused > 0
+    assert answered + refused == http.total(metrics_url, "loadgen_requests_total")
+    assert http.total(metrics_url, "loadgen_request_duration_seconds_count") == answered
+    assert http.total(metrics_url, "loadgen_response_time_seconds_count") == answered
+
+    # The edge, per region.
+    for region in REGIONS:
+        for code in ("200", "503"):
+            assert http.total(
+                f"{edge_url}/metrics", "edge_requests_total", region=region, code=code
+            ) == http.total(metrics_url, "loadgen_responses_total", region=region, code=code)
+
+    # The containers themselves.
+    containers = http.get(f"{edge_url}/containers").json()
+    served = sum(
+        http.total(
+            f"http://{container['host']}:{container['port']}/metrics",
+            "target_requests_total",
+            route=route,
+        )
+        for container in containers
+        for route in ("/", "/generate")
+    )
+    assert served == answered
+
+    # The dashboard, once it has scraped the end of the run.
+    def total(panel: str, **labels: str) -> float:
+        query = f"start={began - 5:.0f}&end={time.time() + 5:.0f}&step=1"
+        data = http.get(f"{board_url}/api/panels/{panel}/data?{query}").json()
+        return sum(
+            value * data["step"]
+            for line in data["lines"]
+            if labels.items() <= line["labels"].items()
+            for _, value in line["points"]
+            if value is not None
+        )
+
+    http.until(
+        lambda: (
+            round(total("throughput", outcome="ok"), 6) == answered
+            and round(total("responses_503"), 6) == refused
+        ),
+        within_s=10,
+        what=f"the dashboard counts {answered} and {refused}: {dashboard.output()[-2000:]}",
+    )
+    for region in REGIONS:
+        assert round(total("throughput", outcome="ok", region=region), 6) == http.total(
+            metrics_url, "loadgen_requests_total", region=region, outcome="ok"
+        )
+    assert locust.terminate(within_s=20) == 0
+
+
+def stopped(stats: dict) -> dict | None:
+    return stats if stats["state"] == "stopped" else None
