@@ -35,7 +35,8 @@ START_AGAIN_WHEN_KILLED: Final = (
     'while eval "$PART"; status=$?; [ "$status" -gt 128 ]; do '
     'echo "killed by signal $((status - 128)); starting it again"; done; exit "$status"'
 )
-ONCE: Final = 'eval "exec $PART"'
+# Locust's workers outlive a killed master for a minute, and would keep honcho from noticing.
+ONCE: Final = 'eval "$PART"; status=$?; trap "" TERM; kill -TERM 0; exit "$status"'
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -238,9 +239,11 @@ def _signalled(group: int, signal_number: int) -> bool:
 
 
 def _ending(status: int) -> str:
-    if status >= 0:
-        return f"ended with status {status}"
-    return f"was killed by {signal.Signals(-status).name}"
+    # A shell adds 128 to the number of the signal that killed its command.
+    number = -status if status < 0 else status - 128
+    if number in set(signal.Signals):
+        return f"was killed by {signal.Signals(number).name}"
+    return f"ended with status {status}"
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -39,6 +39,7 @@ class Generator:
         self.feed = StatisticsFeed(environment)
         self.runs: list[Run] = []
         self.started = time.time()
+        self.run_seconds = 0.0  # of all runs that ended: what the recorder's totals were made in
         self.policy = RetryPolicy(options.cold_start_timeout_s)
         token = ProxyToken.from_env(os.environ)
         self.client_config = ClientConfig(
@@ -105,7 +106,8 @@ class Generator:
         """The run ends now."""
         if self.runs and not self.runs[-1].ended:
             last = self.runs[-1]
-            self.runs[-1] = Run(last.run, last.started, time.time(), last.info)
+            self.runs[-1] = ended = Run(last.run, last.started, time.time(), last.info)
+            self.run_seconds += ended.ended - ended.started
 
 
 def generator_of(environment: Environment) -> Generator:

@@ -107,6 +107,14 @@ class _Attached:
     def _on_test_stop(self, **_: Any) -> None:
         self._generator.feed.flush()
         self._generator.run_stopped()
+        if isinstance(self._runner, WorkerRunner):
+            # Locust's master calls the run over once its workers say that they stopped, but they
+            # report every 3 s only: without one more now the run's last requests would come late.
+            data: dict[str, Any] = {}
+            self._generator.environment.events.report_to_master.fire(
+                client_id=self._runner.client_id, data=data
+            )
+            self._runner.send_message("stats", data)
 
     def _on_spawning_complete(self, **_: Any) -> None:
         # Locust may reset its statistics now: what came before belongs to what is forgotten.
@@ -134,8 +142,7 @@ class _Attached:
 
         if self._metrics is not None:
             self._metrics.close()
-        run = self._generator.runs[-1] if self._generator.runs else None
-        seconds = run.ended - run.started if run is not None and run.ended else None
+        seconds = self._generator.run_seconds or None
         logger = logging.getLogger("locust.stats_logger")
         for line in summary_lines(self._generator.recorder, seconds=seconds):
             logger.info(line)

@@ -7,6 +7,7 @@ import gevent
 from gevent.pool import Group
 from locust import User
 from locust.env import Environment
+from locust.user.task import LOCUST_STATE_STOPPING, LOCUST_STATE_WAITING
 
 from loadgen.flash_client import FlashClient
 from loadgen.generator import generator_of
@@ -52,6 +53,16 @@ class FlashUser(User):
         self._channel.gauges.users += 1
         greenlet.link(self._ended)
         return greenlet
+
+    def stop(self, force: bool = False) -> bool:
+        """Stop it, as Locust does; unless by force, a request that has begun is finished."""
+        if not force and self._state == LOCUST_STATE_WAITING:
+            # Locust kills whom it finds waiting, but only in a moment: whose pause ends meanwhile
+            # would begin a request that the server counts and nobody here.
+            self._state = LOCUST_STATE_STOPPING
+            self.group.killone(self.greenlet)
+            return True
+        return bool(super().stop(force))
 
     def _ended(self, greenlet: Any) -> None:
         self._channel.gauges.users -= 1
