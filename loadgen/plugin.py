@@ -8,6 +8,7 @@ from typing import Any, Final, NoReturn
 
 import gevent
 import locust
+from locust import stats as locust_stats
 from locust.env import Environment
 from locust.runners import MasterRunner, Runner, WorkerRunner
 
@@ -140,12 +141,20 @@ class _Attached:
     def _on_quit(self, **_: Any) -> None:
         from loadgen.summary import summary_lines
 
+        self._let_csv_catch_up()
         if self._metrics is not None:
             self._metrics.close()
         seconds = self._generator.run_seconds or None
         logger = logging.getLogger("locust.stats_logger")
         for line in summary_lines(self._generator.recorder, seconds=seconds):
             logger.info(line)
+
+    def _let_csv_catch_up(self) -> None:
+        options = self._generator.environment.parsed_options
+        if options is not None and getattr(options, "csv_prefix", None):
+            # Locust writes these files every second, and not once more at the end: what the run's
+            # last second brought would be missing from them.
+            gevent.sleep(locust_stats.CSV_STATS_INTERVAL_SEC * 1.1)
 
     # What goes on meanwhile.
 
