@@ -6,7 +6,9 @@ import time
 from collections.abc import Mapping
 from typing import Final
 
+import gevent
 from locust.env import Environment
+from locust.runners import WorkerRunner
 
 from flash.platform import Platform
 from flash.proxy_token import ProxyToken
@@ -22,6 +24,8 @@ __all__ = ["Generator", "generator_of"]
 
 _ATTRIBUTE: Final = "flashgauge"
 _MOST_RUNS: Final = 100
+_MADE_WITHIN_S: Final = 60.0
+_LOOK_EVERY_S: Final = 0.02
 
 
 class Generator:
@@ -111,15 +115,25 @@ class Generator:
 
 
 def generator_of(environment: Environment) -> Generator:
-    """The generator of an environment.
+    """The generator of an environment; on a worker whose target is still looked up, once it is.
 
     Raises:
         RuntimeError: Locust was used as a library and none was made.
     """
     found = getattr(environment, _ATTRIBUTE, None)
+    if found is None and isinstance(environment.runner, WorkerRunner):
+        # A master may have a worker start users as soon as the two are connected.
+        found = _awaited(environment)
     if not isinstance(found, Generator):
         raise RuntimeError(
             "this Locust environment has no load generator; fire environment.events.init, "
             "or make a loadgen.generator.Generator(environment, Options())"
         )
     return found
+
+
+def _awaited(environment: Environment) -> object:
+    give_up = time.monotonic() + _MADE_WITHIN_S
+    while getattr(environment, _ATTRIBUTE, None) is None and time.monotonic() < give_up:
+        gevent.sleep(_LOOK_EVERY_S)
+    return getattr(environment, _ATTRIBUTE, None)
