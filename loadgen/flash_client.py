@@ -10,8 +10,9 @@ import random
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from time import perf_counter
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from gevent import sleep
 
@@ -21,17 +22,19 @@ from loadgen.client_config import ClientConfig, Timeouts
 from loadgen.errors import ClientError, Error, HttpStatusError
 from loadgen.flash_response import FlashResponse
 from loadgen.origin import Params
-from loadgen.outcome import COLD_START, THROTTLED, outcome_of_status
+from loadgen.outcome import COLD_START, THROTTLED
 from loadgen.recorder import Channel, Recorder
 from loadgen.request_body import BodyData
 from loadgen.request_head import HeaderMap, PreparedRequest, encode_headers
 from loadgen.response import Response
+from loadgen.response_head import Head
 from loadgen.server_timing import server_s
 from loadgen.statistics_feed import StatisticsFeed
 
 __all__ = ["CONTAINER_HEADERS", "SESSION_HEADER", "FlashClient", "GaveUpError", "RetryPolicy"]
 
 SESSION_HEADER: Final = "Modal-Session-ID"
+_SESSION_HEADER_LOWER: Final = SESSION_HEADER.lower()
 CONTAINER_HEADERS: Final = ("x-edge-container", "x-container-id")
 
 AnyResponse = Response | FlashResponse
@@ -39,7 +42,11 @@ Context = Callable[[], dict[str, Any]]
 
 
 class GaveUpError(Error):
-    """A request met its deadline while still being refused."""
+    """A request met its deadline while still being refused; ``response`` is the last refusal."""
+
+    def __init__(self, message: str, response: Response) -> None:
+        super().__init__(message)
+        self.response = response
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,11 +56,22 @@ class RetryPolicy:
     deadline_s: float = 120.0
 
 
+class _Noted(NamedTuple):
+    """What is read out of each response's head: once for all that have the very same."""
+
+    container_headers: tuple[str, ...]
+    server_s: float | None
+    container: str | None
+
+
 class FlashClient:
     """Makes requests to one region as one virtual user.
 
-    ``session`` goes with every request as ``Modal-Session-ID``; ``None`` sends none. Not for
-    several threads; greenlets may share it.
+    ``session`` goes with every request as ``Modal-Session-ID``; ``None`` sends none.
+    ``intended_start``, by ``time.perf_counter``, is when the next request was meant to begin: its
+    response time counts from there, and how much later it is made is its schedule lag. ``None``,
+    which it is again after each request, lets it count from the call. Every request sets
+    ``gave_way``: others could run meanwhile. Not for several threads; greenlets may share it.
     """
 
     def __init__(
@@ -68,7 +86,6 @@ class FlashClient:
         policy: RetryPolicy = RetryPolicy(),
         container_headers: tuple[str, ...] = CONTAINER_HEADERS,
         rng: random.Random | None = None,
-        user: object = None,
         context: Context = dict,
     ) -> None:
         connects = recorder.connects[channel.region]
@@ -76,6 +93,8 @@ class FlashClient:
         self.base_url = base_url
         self.session = session
         self.last_container: str | None = None
+        self.intended_start: float | None = None
+        self.gave_way = False
         self._channel = channel
         self._gauges = channel.gauges
         self._feed = feed
@@ -83,7 +102,6 @@ class FlashClient:
         self._container_headers = container_headers
         self._rng = rng or random.Random()
         self._session_head = encode_headers({SESSION_HEADER: session}) if session else b""
-        self._user = user
         self._context = context
 
     def __repr__(self) -> str:
@@ -138,25 +156,39 @@ class FlashClient:
         Raises:
             UsageError: arguments that cannot be sent.
         """
-        called = perf_counter()
+        now = perf_counter()
+        called = self.intended_start
+        if called is None:
+            called = now
+        else:
+            self.intended_start = None
+            self._channel.schedule_lag.record(now - called)
         http = self.http
+        extra = self._session_head
+        attempt: Callable[[], Response] | None = None
+        if headers is None and params is None and data is None and json is None:
+            prepared = http.prepare(method, path)
+        else:
+            prepared = http.prepare(
+                method, path, headers=headers, params=params, data=data, json=json
+            )
+            if headers and any(key.lower() == _SESSION_HEADER_LOWER for key in headers):
+                extra = b""
         if isinstance(timeout, int | float):
             timeout = Timeouts(http.config.timeouts.connect_s, timeout, timeout)
-        extra = self._session_head
-        if extra and headers and any(key.lower() == "modal-session-id" for key in headers):
-            extra = b""
-        prepared = http.prepare(method, path, headers=headers, params=params, data=data, json=json)
         if allow_redirects is None:
             allow_redirects = http.config.allow_redirects
-
-        def attempt() -> Response:
+        gauges = self._gauges
+        gauges.in_flight += 1
+        try:
             if allow_redirects:
-                return http.send(
+                if extra:
+                    headers = {**(headers or {}), SESSION_HEADER: self.session}
+                attempt = partial(
+                    http.send,
                     method,
                     path,
-                    headers=headers
-                    if not extra
-                    else {**(headers or {}), SESSION_HEADER: self.session},
+                    headers=headers,
                     params=params,
                     data=data,
                     json=json,
@@ -164,35 +196,34 @@ class FlashClient:
                     allow_redirects=True,
                     timeout=timeout,
                 )
-            return http.send_prepared(prepared, extra, stream=stream, timeout=timeout)
-
-        gauges = self._gauges
-        gauges.in_flight += 1
-        try:
-            try:
                 response = attempt()
-            except ClientError as error:
-                return self._failed(method, name or path, prepared.url, error, called, context)
-            if response.status_code == COLD_START or response.status_code == THROTTLED:
-                retried = self._retry(attempt, response, prepared, called)
-                if not isinstance(retried, Response):
-                    refused, gave_up = retried
-                    if refused is None:
-                        assert isinstance(gave_up, ClientError)
-                        return self._failed(
-                            method, name or path, prepared.url, gave_up, called, context
-                        )
-                    return self._gave_up(method, name or path, refused, gave_up, called, context)
-                response = retried
+            else:
+                response = http.send_prepared(prepared, extra, stream=stream, timeout=timeout)
+            status = response.status_code
+            if status == COLD_START or status == THROTTLED:
+                if attempt is None:
+                    attempt = partial(
+                        http.send_prepared, prepared, extra, stream=stream, timeout=timeout
+                    )
+                response = self._retry(attempt, response, prepared)
+                status = response.status_code
+        except ClientError as error:
+            return self._failed(method, name or path, prepared.url, error, called, context)
+        except GaveUpError as error:
+            return self._gave_up(method, name or path, error, called, context)
         finally:
             gauges.in_flight -= 1
+            self.gave_way = True
         if stream or catch_response:
             return self._to_be_judged(
                 method, name or path, response, called, context, caught=catch_response
             )
-        failure = None if response.status_code < 400 else _status_error(response)
-        self._answered(response, called)
-        self._tell(method, name or path, response.total_s, response, response, failure, context)
+        last_at = response.last_at
+        assert last_at is not None  # it is known unless the body is streamed
+        self._answered(response, called, last_at)
+        failure = None if status < 400 else _status_error(response)
+        elapsed_s = last_at - response.started
+        self._tell(method, name or path, elapsed_s, response, response, failure, context, last_at)
         return response
 
     def close(self) -> None:
@@ -202,24 +233,22 @@ class FlashClient:
     # Refusals.
 
     def _retry(
-        self,
-        attempt: Callable[[], Response],
-        response: Response,
-        prepared: PreparedRequest,
-        called: float,
-    ) -> Response | tuple[Response | None, Error]:
-        """The first response that is no refusal; or the last refusal, or none, with the reason."""
+        self, attempt: Callable[[], Response], response: Response, prepared: PreparedRequest
+    ) -> Response:
+        """The first response that is no refusal.
+
+        Raises GaveUpError at the deadline, ClientError if an attempt had no response.
+        """
         channel, rng = self._channel, self._rng
-        deadline = called + self._policy.deadline_s
+        first_refused = perf_counter()
+        deadline = first_refused + self._policy.deadline_s
         first_503: float | None = None
-        affected = False
         refusals = 0
         while True:
             status = response.status_code
             response.close()
-            self._count(response)
-            if status == COLD_START and not affected:
-                affected = True
+            channel.refused(status)
+            if status == COLD_START and first_503 is None:
                 channel.affected += 1
                 first_503 = perf_counter()
             asked = response.header("retry-after")
@@ -227,21 +256,20 @@ class FlashClient:
             wait_s = delay_s(refusals, rng=rng) if asked_s is None else asked_s
             refusals += 1
             if prepared.frames is not None:
-                return response, GaveUpError(
+                raise GaveUpError(
                     f"{status}, and the request's body came from an iterator, which cannot be sent "
-                    "again; pass bytes to have refusals tried again"
+                    "again; pass bytes to have refusals tried again",
+                    response,
                 )
             if perf_counter() + wait_s > deadline:
                 if status == COLD_START:
                     channel.giveups += 1
-                return response, GaveUpError(
-                    f"still {status} after {refusals} attempts in {perf_counter() - called:.1f} s"
+                since_s = perf_counter() - first_refused
+                raise GaveUpError(
+                    f"still {status} after {refusals} attempts in {since_s:.1f} s", response
                 )
             sleep(wait_s)
-            try:
-                response = attempt()
-            except ClientError as error:
-                return None, error
+            response = attempt()
             if response.status_code == COLD_START or response.status_code == THROTTLED:
                 continue
             if first_503 is not None:
@@ -250,36 +278,34 @@ class FlashClient:
 
     # The end of a request.
 
-    def _count(self, response: Response) -> None:
-        channel, status = self._channel, response.status_code
-        channel.outcomes[outcome_of_status(status)] += 1
-        channel.codes[status] = channel.codes.get(status, 0) + 1
-
-    def _answered(self, response: Response, called: float, ended: float | None = None) -> None:
+    def _answered(self, response: Response, called: float, last_at: float) -> None:
         """Count and time the attempt that ended the request with a response."""
-        self._count(response)
         channel = self._channel
-        total_s = response.total_s
-        if total_s is None:
-            total_s = (ended or perf_counter()) - response.started
-        ttfb_s = response.ttfb_s
-        channel.request_duration.record(total_s)
-        channel.time_to_first_byte.record(ttfb_s)
-        channel.response_time.record(response.started + total_s - called)
-        channel.requests += 1
-        timing = response.header("server-timing")
-        if timing is not None and (took_s := server_s(timing)) is not None:
-            channel.edge_overhead.record(ttfb_s - took_s)
-        for header in self._container_headers:
-            container = response.header(header)
-            if container is not None:
-                if self.last_container is not None:
-                    if container == self.last_container:
-                        channel.same += 1
-                    else:
-                        channel.moved += 1
+        started, first_at = response.started, response.first_at
+        channel.answered(response.status_code, called, started, first_at, last_at)
+        noted = response.head.noted
+        if not isinstance(noted, _Noted) or noted.container_headers is not self._container_headers:
+            noted = response.head.noted = self._note(response.head)
+        if noted.server_s is not None:
+            channel.overhead(first_at - started - noted.server_s)
+        container = noted.container
+        if container is not None:
+            last = self.last_container
+            if container == last:
+                channel.same += 1
+            else:
                 self.last_container = container
-                break
+                if last is not None:
+                    channel.moved += 1
+
+    def _note(self, head: Head) -> "_Noted":
+        timing = head.header("server-timing")
+        named = map(head.header, self._container_headers)
+        return _Noted(
+            self._container_headers,
+            None if timing is None else server_s(timing),
+            next((container for container in named if container is not None), None),
+        )
 
     def _failed(
         self,
@@ -298,25 +324,25 @@ class FlashClient:
         if elapsed_s is None:
             elapsed_s = perf_counter() - called
         failed = FlashResponse(None, error, report=None, caught=False, url=url)
-        self._tell(method, name, elapsed_s, None, failed, error, context)
+        self._tell(method, name, elapsed_s, None, failed, error, context, perf_counter())
         return failed
 
     def _gave_up(
         self,
         method: str,
         name: str,
-        response: Response,
-        error: Error,
+        error: "GaveUpError",
         called: float,
         context: Mapping[str, Any] | None,
     ) -> FlashResponse:
-        """Refused to the end: a failure that has no response time, as a refusal in a millisecond
-        would lower every percentile of Locust's."""
-        channel = self._channel
+        """Refused to the end. That is how long somebody waited, but no time for Locust's table: a
+        refusal in a millisecond would lower every percentile there."""
+        channel, now = self._channel, perf_counter()
         channel.requests += 1
-        channel.response_time.record(perf_counter() - called)
-        gave_up = FlashResponse(response, error, report=None, caught=False, url=response.url)
-        self._tell(method, name, None, response, gave_up, error, context)
+        channel.response_time.record(now - called)
+        refused = error.response
+        gave_up = FlashResponse(refused, error, report=None, caught=False, url=refused.url)
+        self._tell(method, name, None, refused, gave_up, error, context, now)
         return gave_up
 
     def _to_be_judged(
@@ -329,9 +355,9 @@ class FlashClient:
         *,
         caught: bool,
     ) -> FlashResponse:
-        whole = response.total_s is not None
-        if whole:
-            self._answered(response, called)
+        whole = response.last_at is not None
+        if response.last_at is not None:
+            self._answered(response, called, response.last_at)
 
         def report(judged: FlashResponse) -> None:
             ended = perf_counter()
@@ -342,11 +368,10 @@ class FlashClient:
                 channel.outcomes[error.kind] += 1
                 channel.requests += 1
             elif not whole:
-                self._answered(response, called, ended)
-            total_s = response.total_s
-            if total_s is None:
-                total_s = ended - response.started
-            self._tell(method, name, total_s, response, judged, error, context)
+                # Of a body that was not read to its end, that it was closed is the end.
+                self._answered(response, called, response.last_at or ended)
+            elapsed_s = (response.last_at or ended) - response.started
+            self._tell(method, name, elapsed_s, response, judged, error, context, ended)
 
         error = None if response.status_code < 400 else _status_error(response)
         return FlashResponse(response, error, report=report, caught=caught, url=response.url)
@@ -360,12 +385,13 @@ class FlashClient:
         shown: AnyResponse,
         error: BaseException | None,
         context: Mapping[str, Any] | None,
+        ended: float,
     ) -> None:
         """Report one request to Locust."""
         feed = self._feed
         elapsed_ms = None if elapsed_s is None else elapsed_s * 1e3
         length = 0 if response is None else response.body_bytes
-        if perf_counter() >= feed.turn:
+        if ended >= feed.turn:
             feed.turned()
         feed.add(method, name, elapsed_ms, length, error)
         listened = feed.listened()

@@ -5,15 +5,13 @@ from datetime import timedelta
 from types import TracebackType
 from typing import Any, Self
 
+from locust.exception import CatchResponseError
+
 from loadgen.errors import ClientError, HttpStatusError
 from loadgen.event_stream import ServerSentEvent
 from loadgen.response import Response
 
-__all__ = ["CatchResponseError", "FlashResponse"]
-
-
-class CatchResponseError(Exception):
-    """What a locustfile said with ``failure()``."""
+__all__ = ["FlashResponse"]
 
 
 class FlashResponse:

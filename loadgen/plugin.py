@@ -166,6 +166,7 @@ class _Attached:
                 self._measure_cpu()
             else:
                 self._generator.feed.flush()
+            self._generator.recorder.settle()
 
     def _measure_cpu(self) -> None:
         wall, cpu = time.monotonic(), time.process_time()

@@ -91,7 +91,9 @@ class _Rare:
 class Response:
     """One response; also a context manager that closes it, which matters for streamed ones.
 
-    ``started`` is when the first byte of the request was sent, by ``time.perf_counter``.
+    ``started`` is when the first byte of the request was sent, ``first_at`` and ``last_at`` when
+    the first and last byte of the response came, by ``time.perf_counter``; ``last_at`` is ``None``
+    while some of a streamed body is unread.
     ``connect_s`` is what name look-up, TCP and TLS took, ``None`` on a kept connection.
     ``resent`` tells that the peer had closed the kept connection under the first sending of this
     request; the timings are those of the second. ``bytes_sent`` and ``bytes_received`` count
@@ -102,14 +104,14 @@ class Response:
     """
 
     __slots__ = (
-        "_first_at",
-        "_last_at",
         "_offset",
         "_rare",
         "_raw",
         "bytes_received",
         "bytes_sent",
+        "first_at",
         "head",
+        "last_at",
         "request",
         "started",
         "status_code",
@@ -126,8 +128,8 @@ class Response:
         self.bytes_received = connection.bytes_received
         self._raw = connection.raw
         self._offset = connection.offset
-        self._first_at = connection.first_at
-        self._last_at: float | None = connection.last_at
+        self.first_at = connection.first_at
+        self.last_at: float | None = connection.last_at
         self._rare: _Rare | None = None
 
     @property
@@ -140,7 +142,7 @@ class Response:
     def stream_from(self, body: StreamedBody) -> None:
         """The body is still coming, from ``body``."""
         self.rare.stream = body
-        self._last_at = None
+        self.last_at = None
         self.bytes_received = 0
 
     # What came.
@@ -207,12 +209,12 @@ class Response:
     @property
     def ttfb_s(self) -> float:
         """Seconds from the first byte sent to the first byte of the (not interim) response."""
-        return self._first_at - self.started
+        return self.first_at - self.started
 
     @property
     def total_s(self) -> float | None:
         """Seconds from the first byte sent to the last received; ``None`` while some is unread."""
-        return None if self._last_at is None else self._last_at - self.started
+        return None if self.last_at is None else self.last_at - self.started
 
     @property
     def elapsed(self) -> timedelta:
@@ -320,7 +322,7 @@ class Response:
         rare = self.rare
         stream = rare.stream
         if stream is None:
-            yield self.content, self._first_at if self._last_at is None else self._last_at
+            yield self.content, self.first_at if self.last_at is None else self.last_at
             return
         if rare.consumed:
             raise UsageError("the streamed body was already read; keep what was read, or content")
@@ -332,7 +334,7 @@ class Response:
                 if decoded := decoder.feed(piece):
                     times.append(at - self.started)
                     yield decoded, at
-            self._last_at = stream.last_at
+            self.last_at = stream.last_at
             self.bytes_received = stream.bytes_received
             rare.trailers = stream.trailers
             decoder.finish()

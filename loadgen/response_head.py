@@ -67,10 +67,20 @@ class Head:
 
     ``length`` is the declared content length, ``None`` where none was; ``chunked`` tells of
     the chunked transfer coding; ``keep_alive`` whether the peer will leave the connection open.
-    Immutable but for what it caches, so responses with equal heads may share one.
+    Immutable but for what it caches, so responses with equal heads may share one. ``noted`` is
+    for what its owner reads out of the headers again and again.
     """
 
-    __slots__ = ("_headers", "_lower", "chunked", "keep_alive", "length", "raw", "status")
+    __slots__ = (
+        "_headers",
+        "_lower",
+        "chunked",
+        "keep_alive",
+        "length",
+        "noted",
+        "raw",
+        "status",
+    )
 
     def __init__(
         self, raw: bytes, status: int, *, length: int | None, chunked: bool, keep_alive: bool
@@ -82,6 +92,7 @@ class Head:
         self.keep_alive = keep_alive
         self._lower: bytes | None = None
         self._headers: Headers | None = None
+        self.noted: object = None
 
     @property
     def reason(self) -> str:

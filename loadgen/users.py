@@ -1,19 +1,29 @@
 """The base class of virtual users, for our locustfile and for anybody's own."""
 
+import logging
 import uuid
 from typing import Any, ClassVar
 
 import gevent
+from gevent import GreenletExit
 from gevent.pool import Group
 from locust import User
 from locust.env import Environment
-from locust.user.task import LOCUST_STATE_STOPPING, LOCUST_STATE_WAITING
+from locust.exception import StopTest, StopUser
+from locust.user.task import (
+    LOCUST_STATE_RUNNING,
+    LOCUST_STATE_STOPPING,
+    LOCUST_STATE_WAITING,
+)
 
 from loadgen.flash_client import FlashClient
 from loadgen.generator import generator_of
 from loadgen.plugin import install
+from loadgen.user_tasks import UserTasks
 
 __all__ = ["FlashUser"]
+
+_log = logging.getLogger("loadgen")
 
 install()
 
@@ -53,6 +63,29 @@ class FlashUser(User):
         self._channel.gauges.users += 1
         greenlet.link(self._ended)
         return greenlet
+
+    def run(self) -> None:  # type: ignore[misc] # final, but there is no other way in
+        """Locust's own, but for the loop over the tasks."""
+        self._state = LOCUST_STATE_RUNNING
+        self._taskset_instance = UserTasks(self)
+        try:
+            try:
+                self.on_start()
+            except Exception as error:
+                if not isinstance(error, (StopUser, StopTest)):
+                    _log.exception("on_start of %s failed", self._kind)
+                    self.environment.events.user_error.fire(
+                        user_instance=self, exception=error, tb=error.__traceback__
+                    )
+                raise
+            self._taskset_instance.run()
+        except (GreenletExit, StopUser, StopTest):
+            self.on_stop()
+
+    def take_turn(self) -> bool:
+        """Whether the user has given way to others, by a request, since this was last asked."""
+        gave_way, self.client.gave_way = self.client.gave_way, False
+        return gave_way
 
     def stop(self, force: bool = False) -> bool:
         """Stop it, as Locust does; unless by force, a request that has begun is finished."""

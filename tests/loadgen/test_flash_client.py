@@ -42,16 +42,20 @@ class Bench:
         self.events.request.add_listener(on_request)
         self.feed = StatisticsFeed(SimpleNamespace(stats=self.stats, events=self.events))
         self.recorder = Recorder()
-        self.channel = self.recorder.channel("us-east", "sticky")
         self.client = FlashClient(
             url,
-            self.channel,
+            self.recorder.channel("us-east", "sticky"),
             self.recorder,
             self.feed,
             config=ClientConfig(trust_env=False),
             rng=random.Random(1),
             **options,
         )
+
+    @property
+    def channel(self):
+        (channel,) = self.recorder
+        return channel
 
     @property
     def outcomes(self) -> dict[str, int]:

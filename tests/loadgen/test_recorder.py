@@ -1,9 +1,11 @@
 import json
 
+import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flash.buckets import BUCKETS, bucket_of
+from flash.buckets import BOUNDS_S, BUCKETS, bucket_of
 from loadgen.recorder import CHANNEL_HISTOGRAMS, Histogram, Recorder
 
 DURATIONS = st.floats(0, 1000, allow_nan=False)
@@ -120,3 +122,46 @@ def test_channels_come_in_the_order_of_region_and_routing():
         ("b", "sticky"),
     ]
     assert recorder.channel("a", "sticky") is recorder.channel("a", "sticky")
+
+
+@given(st.lists(DURATIONS, min_size=1, max_size=200))
+def test_recording_many_is_recording_each(durations_s):
+    one_by_one, together = Histogram(), Histogram()
+    for duration_s in durations_s:
+        one_by_one.record(duration_s)
+    together.record_many(np.array(durations_s))
+    assert together.counts == one_by_one.counts
+    assert together.sum == pytest.approx(one_by_one.sum, rel=1e-12)
+
+
+def test_every_bound_is_in_the_bucket_that_it_closes():
+    histogram = Histogram()
+    histogram.record_many(np.array(BOUNDS_S))
+    assert histogram.counts == [1] * len(BOUNDS_S) + [0]
+
+
+def test_an_answer_is_counted_once_it_is_settled_and_before_anybody_reads():
+    recorder = Recorder()
+    channel = recorder.channel("us-east", "sticky")
+    channel.answered(200, called=10.0, started=10.5, first_at=10.6, last_at=11.0)
+    channel.answered(404, called=20.0, started=20.0, first_at=20.2, last_at=20.2)
+    channel.overhead(0.03)
+    channel.refused(503)
+    (read,) = recorder
+    assert read is channel
+    assert channel.codes == {200: 1, 404: 1, 503: 1}
+    assert {name: n for name, n in channel.outcomes.items() if n} == {
+        "ok": 1,
+        "client_error": 1,
+        "cold_start": 1,
+    }
+    assert channel.requests == 2
+    assert channel.request_duration.sum == pytest.approx(0.5 + 0.2)
+    assert channel.time_to_first_byte.sum == pytest.approx(0.1 + 0.2)
+    assert channel.response_time.sum == pytest.approx(1.0 + 0.2)
+    assert (channel.edge_overhead.total, channel.edge_overhead.sum) == (1, 0.03)
+    recorder.settle()
+    assert channel.requests == 2
+    channel.answered(200, called=0.0, started=0.0, first_at=0.0, last_at=0.0)
+    (delta,) = recorder.take()["channels"]
+    assert dict(delta["codes"]) == {200: 2, 404: 1, 503: 1}

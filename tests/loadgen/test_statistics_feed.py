@@ -1,4 +1,5 @@
 import os
+from collections import Counter
 from types import SimpleNamespace
 from unittest import mock
 
@@ -98,6 +99,17 @@ def test_the_feed_leaves_what_locust_itself_would(requests):
         assert _entry(found.total) == _entry(expected.total)
         assert found.total.total_response_time == expected.total.total_response_time
         assert _errors(found) == _errors(expected)
+
+
+@given(st.lists(st.integers(0, 100_000).map(lambda eighths: eighths / 8), min_size=32))
+def test_many_at_once_are_bucketed_as_locust_would(times_ms):
+    feed, environment = _feed(Clock())
+    for time_ms in times_ms:
+        feed.add("GET", "/", time_ms, 0, None)
+    feed.flush()
+    expected = Counter(map(locust_stats.bucket_response_time, times_ms))
+    assert dict(environment.stats.total.response_times) == expected
+    assert all(type(bucket) is int for bucket in environment.stats.total.response_times)
 
 
 def test_nothing_is_in_locusts_statistics_before_it_is_flushed():
