@@ -4,6 +4,7 @@ import logging
 import sys
 import time
 from argparse import Namespace
+from functools import partial
 from typing import Any, Final, NoReturn
 
 import gevent
@@ -18,12 +19,12 @@ from loadgen.exposition import Process, render
 from loadgen.generator import Generator
 from loadgen.metrics_server import MetricsServer
 from loadgen.options import Options, add_options
+from loadgen.worker_reports import MESSAGE, WorkerReports
 
 __all__ = ["install"]
 
 _log = logging.getLogger("loadgen")
 
-_REPORT_KEY: Final = "flashgauge"
 _FLUSH_EVERY_S: Final = 0.1
 _installed: list[bool] = []
 
@@ -66,6 +67,7 @@ class _Attached:
         self._metrics: MetricsServer | None = None
         self._cpu_at = (time.monotonic(), time.process_time())
         self._cpu_ratio = 0.0
+        self._reports = WorkerReports(generator.recorder, partial(runner.send_message, MESSAGE))
 
     def serve_metrics(self) -> None:
         options = self._generator.options
@@ -79,8 +81,11 @@ class _Attached:
         # Locust's statistics leave with its own listeners of these; ours must fill them before.
         events.report_to_master._handlers.insert(0, self._on_report_to_master)
         events.spawning_complete._handlers.insert(0, self._on_spawning_complete)
-        events.worker_report.add_listener(self._on_worker_report)
         gevent.spawn(self._flush_forever)
+        if isinstance(self._runner, WorkerRunner):
+            gevent.spawn(self._reports.run)
+        elif isinstance(self._runner, MasterRunner):
+            self._runner.register_message(MESSAGE, self._on_worker_report)
         if self._web_ui is not None:
             from loadgen.web_tab import add_tab
 
@@ -109,8 +114,9 @@ class _Attached:
         self._generator.feed.flush()
         self._generator.run_stopped()
         if isinstance(self._runner, WorkerRunner):
-            # Locust's master calls the run over once its workers say that they stopped, but they
-            # report every 3 s only: without one more now the run's last requests would come late.
+            # The master calls the run over once its workers say that they stopped: without one more
+            # report of ours and one of Locust's now the run's last requests would come late.
+            self._reports.report()
             data: dict[str, Any] = {}
             self._generator.environment.events.report_to_master.fire(
                 client_id=self._runner.client_id, data=data
@@ -121,14 +127,11 @@ class _Attached:
         # Locust may reset its statistics now: what came before belongs to what is forgotten.
         self._generator.feed.flush()
 
-    def _on_report_to_master(self, client_id: str, data: dict[str, Any], **_: Any) -> None:
+    def _on_report_to_master(self, **_: Any) -> None:
         self._generator.feed.flush()
-        data[_REPORT_KEY] = self._generator.recorder.take()
 
-    def _on_worker_report(self, client_id: str, data: dict[str, Any], **_: Any) -> None:
-        delta = data.get(_REPORT_KEY)
-        if delta is not None:
-            self._generator.recorder.merge(client_id, delta)
+    def _on_worker_report(self, msg: Any, **_: Any) -> None:
+        self._generator.recorder.merge(msg.node_id, msg.data)
 
     def _on_quitting(self, **_: Any) -> None:
         self._generator.feed.flush()
