@@ -5,6 +5,7 @@ import logging
 import time
 from collections.abc import Callable, Coroutine
 from functools import partial
+from pathlib import Path
 from typing import Final
 
 from dashboard.config import Config
@@ -40,6 +41,7 @@ class Collector:
         self._config = config
         self._store = store
         self._metrics = metrics
+        metrics.store_bytes.set_function(partial(_bytes, store.path))
         self._clock = clock
         edge = edge_of(config)
         # An edge tells more than what is seen from looking at its containers.
@@ -216,3 +218,9 @@ class Collector:
         task = asyncio.create_task(supervised())
         self._others.add(task)
         task.add_done_callback(self._others.discard)
+
+
+def _bytes(path: Path) -> float:
+    # What was written lately stands beside the file until SQLite takes it over.
+    files = (path, path.with_name(f"{path.name}-wal"))
+    return float(sum(file.stat().st_size for file in files if file.exists()))

@@ -32,7 +32,9 @@ class OwnMetrics:
             registry=self.registry,
         )
         self.store_bytes = Gauge(
-            "dashboard_store_bytes", "Size of the store's file.", registry=self.registry
+            "dashboard_store_bytes",
+            "Size of the store's file and its write-ahead log.",
+            registry=self.registry,
         )
 
     def scraped(self, job: str, duration_s: float, *, good: bool) -> None:

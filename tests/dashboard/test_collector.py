@@ -68,3 +68,14 @@ def test_a_page_without_end_or_behind_a_redirect_is_refused(
     errors = [status.error or "" for status in collector.status()]
     assert "more than 32 MiB" in errors[0]
     assert "expected status 200, got 302" in errors[1]
+
+
+def test_the_store_s_size_is_told(tmp_path: Path) -> None:
+    path, metrics = tmp_path / "s.sqlite", OwnMetrics()
+    store = Store(path)
+    Collector(Config(store=path), store, metrics=metrics)
+    wal = path.with_name("s.sqlite-wal")
+    expected = path.stat().st_size + (wal.stat().st_size if wal.exists() else 0)
+    assert expected > 0
+    assert f"\ndashboard_store_bytes {float(expected)!r}\n".encode() in metrics.exposition()
+    store.close()
