@@ -65,6 +65,7 @@ class HttpClient:
     with the seconds that each new connection took (name look-up, TCP, TLS). Several greenlets may
     share a client, but all beyond the first open a connection for each request. Not for several
     threads. ``connects`` and ``resends`` count new connections and requests sent a second time.
+    ``prepared`` has requests without headers, parameters and body, by method and path.
 
     Raises UsageError for a URL, proxy or ``verify`` that cannot be used.
     """
@@ -78,13 +79,13 @@ class HttpClient:
         "_on_connect",
         "_others",
         "_parser",
-        "_prepared",
         "_target_prefix",
         "_tls_session",
         "config",
         "connects",
         "cookies",
         "origin",
+        "prepared",
         "resends",
     )
 
@@ -114,7 +115,7 @@ class HttpClient:
         self._idle: Connection | None = None
         self._tls_session: ssl.SSLSession | None = None
         common = _common(config, base_url, proxy)
-        self._parser, self._prepared = common.parser, common.prepared
+        self._parser, self.prepared = common.parser, common.prepared
         self._others: dict[Origin, HttpClient] = {}
 
     def send(
@@ -146,7 +147,7 @@ class HttpClient:
         """
         request = None
         if headers is None and params is None and data is None and json is None:
-            request = self._prepared.get((method, path))
+            request = self.prepared.get((method, path))
         if request is None:
             origin = self._origin_of(path)
             if origin != self.origin:
@@ -189,7 +190,7 @@ class HttpClient:
         Raises UsageError.
         """
         plain = headers is None and params is None and data is None and json is None
-        if plain and (found := self._prepared.get((method, path))) is not None:
+        if plain and (found := self.prepared.get((method, path))) is not None:
             return found
         if path.startswith("/"):
             target = request_target(self._base_path + path, params)
@@ -208,9 +209,9 @@ class HttpClient:
             body=encode_body(data, json),
         )
         if plain:
-            if len(self._prepared) >= _MOST_PREPARED:
-                self._prepared.clear()
-            self._prepared[method, path] = request
+            if len(self.prepared) >= _MOST_PREPARED:
+                self.prepared.clear()
+            self.prepared[method, path] = request
         return request
 
     def send_prepared(

@@ -29,7 +29,7 @@ from loadgen.whole_response import WholeResponseParser
 __all__ = ["Connection", "TlsConnection", "open_connection"]
 
 _READ, _WRITE = 1, 2  # as gevent's event loops name them
-_RECV_BYTES: Final = 65536
+_RECV_BYTES: Final = 16384
 _NEVER: Final = math.inf
 
 

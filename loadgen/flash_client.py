@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from time import perf_counter
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 from gevent import sleep
 
@@ -56,12 +56,8 @@ class RetryPolicy:
     deadline_s: float = 120.0
 
 
-class _Noted(NamedTuple):
-    """What is read out of each response's head: once for all that have the very same."""
-
-    container_headers: tuple[str, ...]
-    server_s: float | None
-    container: str | None
+Noted = tuple[tuple[str, ...], float | None, str | None]
+"""The names of the container headers, the server's own time in seconds, and the container."""
 
 
 class FlashClient:
@@ -90,6 +86,9 @@ class FlashClient:
     ) -> None:
         connects = recorder.connects[channel.region]
         self.http = HttpClient(base_url, config=config, on_connect=connects.record)
+        self._send = self.http.send_prepared
+        self._prepared = self.http.prepared
+        self._redirected = config.allow_redirects
         self.base_url = base_url
         self.session = session
         self.last_container: str | None = None
@@ -108,7 +107,11 @@ class FlashClient:
         return f"<FlashClient {self.base_url}, {self._channel!r}>"
 
     def get(self, path: str, **options: Any) -> AnyResponse:
-        return self.request("GET", path, **options)
+        prepared = None if options else self._prepared.get(("GET", path))
+        if prepared is None or self._redirected:
+            return self.request("GET", path, **options)
+        # Most requests of most users: what is the same each time is not asked again.
+        return self._perform(prepared, path, perf_counter(), self._session_head)
 
     def head(self, path: str, **options: Any) -> AnyResponse:
         return self.request("HEAD", path, **options)
@@ -156,79 +159,82 @@ class FlashClient:
         Raises:
             UsageError: arguments that cannot be sent.
         """
-        now = perf_counter()
-        called = self.intended_start
-        if called is None:
-            called = now
-        else:
-            self.intended_start = None
-            self._channel.schedule_lag.record(now - called)
+        called = perf_counter()
         http = self.http
+        prepared = http.prepare(method, path, headers=headers, params=params, data=data, json=json)
         extra = self._session_head
-        attempt: Callable[[], Response] | None = None
-        if headers is None and params is None and data is None and json is None:
-            prepared = http.prepare(method, path)
-        else:
-            prepared = http.prepare(
-                method, path, headers=headers, params=params, data=data, json=json
-            )
-            if headers and any(key.lower() == _SESSION_HEADER_LOWER for key in headers):
-                extra = b""
+        if headers and any(key.lower() == _SESSION_HEADER_LOWER for key in headers):
+            extra = b""
         if isinstance(timeout, int | float):
             timeout = Timeouts(http.config.timeouts.connect_s, timeout, timeout)
-        if allow_redirects is None:
-            allow_redirects = http.config.allow_redirects
-        gauges = self._gauges
-        gauges.in_flight += 1
-        try:
-            if allow_redirects:
-                if extra:
-                    headers = {**(headers or {}), SESSION_HEADER: self.session}
-                attempt = partial(
-                    http.send,
-                    method,
-                    path,
-                    headers=headers,
-                    params=params,
-                    data=data,
-                    json=json,
-                    stream=stream,
-                    allow_redirects=True,
-                    timeout=timeout,
-                )
-                response = attempt()
-            else:
-                response = http.send_prepared(prepared, extra, stream=stream, timeout=timeout)
-            status = response.status_code
-            if status == COLD_START or status == THROTTLED:
-                if attempt is None:
-                    attempt = partial(
-                        http.send_prepared, prepared, extra, stream=stream, timeout=timeout
-                    )
-                response = self._retry(attempt, response, prepared)
-                status = response.status_code
-        except ClientError as error:
-            return self._failed(method, name or path, prepared.url, error, called, context)
-        except GaveUpError as error:
-            return self._gave_up(method, name or path, error, called, context)
-        finally:
-            gauges.in_flight -= 1
-            self.gave_way = True
-        if stream or catch_response:
-            return self._to_be_judged(
-                method, name or path, response, called, context, caught=catch_response
+        attempt: Callable[[], Response] | None = None
+        if self._redirected if allow_redirects is None else allow_redirects:
+            attempt = partial(
+                http.send,
+                method,
+                path,
+                headers={**(headers or {}), SESSION_HEADER: self.session} if extra else headers,
+                params=params,
+                data=data,
+                json=json,
+                stream=stream,
+                allow_redirects=True,
+                timeout=timeout,
             )
-        last_at = response.last_at
-        assert last_at is not None  # it is known unless the body is streamed
-        self._answered(response, called, last_at)
-        failure = None if status < 400 else _status_error(response)
-        elapsed_s = last_at - response.started
-        self._tell(method, name or path, elapsed_s, response, response, failure, context, last_at)
-        return response
+        return self._perform(
+            prepared, name or path, called, extra, attempt, stream, timeout, catch_response, context
+        )
 
     def close(self) -> None:
         """Close the connection that is kept."""
         self.http.close()
+
+    def _perform(
+        self,
+        prepared: PreparedRequest,
+        name: str,
+        called: float,
+        extra: bytes,
+        attempt: Callable[[], Response] | None = None,
+        stream: bool = False,
+        timeout: Timeouts | None = None,
+        caught: bool = False,
+        context: Mapping[str, Any] | None = None,
+    ) -> AnyResponse:
+        """Make the request; ``attempt`` is how, if not by sending it as it is prepared."""
+        intended = self.intended_start
+        if intended is not None:
+            self.intended_start = None
+            self._channel.schedule_lag.record(called - intended)
+            called = intended
+        gauges = self._gauges
+        gauges.in_flight += 1
+        try:
+            if attempt is None:
+                response = self._send(prepared, extra, stream=stream, timeout=timeout)
+            else:
+                response = attempt()
+            status = response.status_code
+            if status == COLD_START or status == THROTTLED:
+                if attempt is None:
+                    attempt = partial(self._send, prepared, extra, stream=stream, timeout=timeout)
+                response = self._retry(attempt, response, prepared)
+                status = response.status_code
+        except ClientError as error:
+            return self._failed(prepared, name, error, called, context)
+        except GaveUpError as error:
+            return self._gave_up(prepared, name, error, called, context)
+        finally:
+            gauges.in_flight -= 1
+            self.gave_way = True
+        last_at = response.last_at
+        if caught or last_at is None:
+            return self._to_be_judged(prepared, name, response, called, context, caught=caught)
+        self._answered(response, called, last_at)
+        failure = None if status < 400 else _status_error(response)
+        elapsed_s = last_at - response.started
+        self._tell(prepared, name, elapsed_s, response, response, failure, context, last_at)
+        return response
 
     # Refusals.
 
@@ -284,11 +290,11 @@ class FlashClient:
         started, first_at = response.started, response.first_at
         channel.answered(response.status_code, called, started, first_at, last_at)
         noted = response.head.noted
-        if not isinstance(noted, _Noted) or noted.container_headers is not self._container_headers:
+        if noted is None or noted[0] is not self._container_headers:
             noted = response.head.noted = self._note(response.head)
-        if noted.server_s is not None:
-            channel.overhead(first_at - started - noted.server_s)
-        container = noted.container
+        _, took_s, container = noted
+        if took_s is not None:
+            channel.overhead(first_at - started - took_s)
         if container is not None:
             last = self.last_container
             if container == last:
@@ -298,10 +304,11 @@ class FlashClient:
                 if last is not None:
                     channel.moved += 1
 
-    def _note(self, head: Head) -> "_Noted":
+    def _note(self, head: Head) -> Noted:
+        """What is read out of a head: once for all responses that have the very same."""
         timing = head.header("server-timing")
         named = map(head.header, self._container_headers)
-        return _Noted(
+        return (
             self._container_headers,
             None if timing is None else server_s(timing),
             next((container for container in named if container is not None), None),
@@ -309,9 +316,8 @@ class FlashClient:
 
     def _failed(
         self,
-        method: str,
+        prepared: PreparedRequest,
         name: str,
-        url: str,
         error: ClientError,
         called: float,
         context: Mapping[str, Any] | None,
@@ -323,13 +329,13 @@ class FlashClient:
         elapsed_s = error.elapsed_s
         if elapsed_s is None:
             elapsed_s = perf_counter() - called
-        failed = FlashResponse(None, error, report=None, caught=False, url=url)
-        self._tell(method, name, elapsed_s, None, failed, error, context, perf_counter())
+        failed = FlashResponse(None, error, report=None, caught=False, url=prepared.url)
+        self._tell(prepared, name, elapsed_s, None, failed, error, context, perf_counter())
         return failed
 
     def _gave_up(
         self,
-        method: str,
+        prepared: PreparedRequest,
         name: str,
         error: "GaveUpError",
         called: float,
@@ -342,12 +348,12 @@ class FlashClient:
         channel.response_time.record(now - called)
         refused = error.response
         gave_up = FlashResponse(refused, error, report=None, caught=False, url=refused.url)
-        self._tell(method, name, None, refused, gave_up, error, context, now)
+        self._tell(prepared, name, None, refused, gave_up, error, context, now)
         return gave_up
 
     def _to_be_judged(
         self,
-        method: str,
+        prepared: PreparedRequest,
         name: str,
         response: Response,
         called: float,
@@ -371,14 +377,14 @@ class FlashClient:
                 # Of a body that was not read to its end, that it was closed is the end.
                 self._answered(response, called, response.last_at or ended)
             elapsed_s = (response.last_at or ended) - response.started
-            self._tell(method, name, elapsed_s, response, judged, error, context, ended)
+            self._tell(prepared, name, elapsed_s, response, judged, error, context, ended)
 
         error = None if response.status_code < 400 else _status_error(response)
         return FlashResponse(response, error, report=report, caught=caught, url=response.url)
 
     def _tell(
         self,
-        method: str,
+        prepared: PreparedRequest,
         name: str,
         elapsed_s: float | None,
         response: Response | None,
@@ -393,8 +399,8 @@ class FlashClient:
         length = 0 if response is None else response.body_bytes
         if ended >= feed.turn:
             feed.turned()
-        feed.add(method, name, elapsed_ms, length, error)
-        listened = feed.listened()
+        method = prepared.method
+        listened = feed.add(method, name, elapsed_ms, length, error)
         if listened is not None:
             started = perf_counter() - (elapsed_s or 0.0)
             listened.fire(

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterator, Mapping
-from typing import Final
+from typing import Any, Final
 
 from loadgen.errors import MalformedResponse
 
@@ -92,7 +92,7 @@ class Head:
         self.keep_alive = keep_alive
         self._lower: bytes | None = None
         self._headers: Headers | None = None
-        self.noted: object = None
+        self.noted: Any = None  # Any: it is the owner's own
 
     @property
     def reason(self) -> str:

@@ -75,8 +75,11 @@ class StatisticsFeed:
 
     def add(
         self, method: str, name: str, response_time_ms: float | None, length: int, error: Any
-    ) -> None:
-        """One finished request. ``response_time_ms`` is ``None`` where no time is to be counted."""
+    ) -> EventHook | None:
+        """One finished request; returns :meth:`listened`.
+
+        ``response_time_ms`` is ``None`` where no time is to be counted.
+        """
         pending = self._pending[name, method]
         if response_time_ms is None:
             pending.untimed += 1
@@ -88,6 +91,7 @@ class StatisticsFeed:
             key = (method, name, StatsError.parse_error(error))
             _, count = self._errors.get(key, (error, 0))
             self._errors[key] = (error, count + 1)
+        return self._foreign if self._handlers == self._known else self.listened()
 
     def turned(self) -> None:
         """The second has changed: what was gathered belongs to the one before."""

@@ -28,12 +28,18 @@ class UserTasks(DefaultTaskSet):
         return tasks[0] if len(tasks) == 1 else super().get_next_task()
 
     def execute_next_task(self) -> None:
-        """Run the task whose turn it is."""
-        task = self._task_queue.popleft()
-        if type(task) is FunctionType:
-            task(self.user)
-        else:
-            self.execute_task(task)
+        """Run the task whose turn it is, and the next ones, until something else than a task ends.
+
+        Whatever they raise goes to Locust's own loop, which then calls this again.
+        """
+        queue, user = self._task_queue, self.user
+        while True:
+            task = queue.popleft() if queue else self.get_next_task()
+            if type(task) is FunctionType:
+                task(user)
+            else:
+                self.execute_task(task)
+            self.wait()
 
     def wait(self) -> None:
         """Pause for the user's wait time.
@@ -44,7 +50,7 @@ class UserTasks(DefaultTaskSet):
         user: Any = self.user
         if user._state == LOCUST_STATE_STOPPING:
             raise StopUser
-        seconds = self.wait_time()
+        seconds = user.wait_time() if user.wait_time else self.wait_time()
         if seconds <= 0 and user.take_turn():
             return
         user._state = LOCUST_STATE_WAITING

@@ -102,7 +102,7 @@ def test_plain_requests_are_prepared_once():
     assert client.prepare("GET", "/a", headers={"a": "b"}).head.endswith(b"a: b\r\n")
     for n in range(3000):  # paths that all differ do not pile up
         client.prepare("GET", f"/{n}")
-    assert len(client._prepared) <= 1024
+    assert len(client.prepared) <= 1024
 
 
 @pytest.mark.parametrize(
