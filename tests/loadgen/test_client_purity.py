@@ -1,4 +1,4 @@
-"""The client's protocol stays pure: no clock, socket, randomness or framework is imported."""
+"""What decides stays pure: no clock, socket, randomness or framework is imported."""
 
 import ast
 from pathlib import Path
@@ -9,6 +9,7 @@ import loadgen.client
 
 IMPURE = {"gevent", "asyncio", "time", "random", "socket", "_socket", "ssl", "os", "locust"}
 PURE = [
+    "arrival_schedule",
     "client_config",
     "content_coding",
     "cookie_store",
