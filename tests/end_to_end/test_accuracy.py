@@ -22,8 +22,8 @@ def test_counts_and_quantiles_are_those_that_the_servers_logged(start) -> None:
     """Delays of a tenth of a second, so that a busy machine moves them by little; 15 % is still
     far less than a percentile that is off by one, by a retry, or by the generator's queueing."""
     ran = start(
-        *("-m", "benchmarks.accuracy", "--checks", "nginx", "--requests", "20000"),
-        *("--users", "300", "--median-ms", "80", "--tolerance", "0.15", "--no-pin"),
+        *("-m", "benchmarks.accuracy", "--checks", "nginx", "--requests", "80000"),
+        *("--users", "1200", "--median-ms", "80", "--tolerance", "0.15", "--no-pin"),
     )
     assert ran.wait(within_s=90) == 0, ran.output()
     rows = [
