@@ -54,7 +54,8 @@ function eventNames({ events }) {
   return events.filter(({ kind }) => kind === "note" || kind in names).map(({ at, kind, text }) => ({
     text: plain(names[kind] ?? (text.length > 28 ? `${text.slice(0, 27)}…` : text)),
     x: plotTime(at), xref: "x", y: 1, yref: "paper", xanchor: "left", yanchor: "top", xshift: 2,
-    showarrow: false, font: { size: 10.5, color: css(kind === "note" ? "--text" : "--accent") },
+    showarrow: false, bgcolor: css("--card"), borderpad: 1,
+    font: { size: 10.5, color: css(kind === "note" ? "--text" : "--accent") },
   }));
 }
 
@@ -290,7 +291,7 @@ function faceted(facets, x, view, tracesOf, axisOf) {
     const domainX = stacked ? [0, 1] : [at * (wide + gap), at * (wide + gap) + wide];
     const domainY = stacked ? [1 - at * (tall + rowGap) - tall, 1 - at * (tall + rowGap)] : [0, 1];
     const sameScale = axisOf(facet).type === "log";
-    layout[`xaxis${suffix}`] = { ...timeAxis(view), domain: domainX, anchor: `y${suffix}`, nticks: Math.max(3, Math.min(10, Math.floor(view.width / (stacked ? 1 : count) / 110))) };
+    layout[`xaxis${suffix}`] = { ...timeAxis(view), domain: domainX, anchor: `y${suffix}`, ticklabeloverflow: "hide past domain", nticks: Math.max(3, Math.min(10, Math.floor(view.width / (stacked ? 1 : count) / 110))) };
     layout[`yaxis${suffix}`] = { ...axisOf(facet), domain: domainY, anchor: `x${suffix}`, showticklabels: stacked || at === 0 || !sameScale };
     if (facet.title) {
       layout.annotations.push({
