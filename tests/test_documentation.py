@@ -35,7 +35,8 @@ from flash.regions import ROUTING_REGIONS, round_trip_s
 from flash.target import TargetOptions
 from loadgen.exposition import TEXT, Process, render
 from loadgen.generator import Generator
-from loadgen.options import Options, add_options
+from loadgen.options import Options
+from loadgen.plugin import install
 from loadgen.recorder import CHANNEL_HISTOGRAMS
 from target_app.app import create_app
 from target_app.deployment import Deployment
@@ -108,9 +109,9 @@ def own_actions(parser: argparse.ArgumentParser) -> list[argparse.Action]:
 
 
 def locust_parser() -> argparse.ArgumentParser:
-    """Locust's own, with ours in it."""
-    parser = get_parser()
-    add_options(parser)
+    """Locust's own, to which the plugin adds ours."""
+    install()
+    parser: argparse.ArgumentParser = get_parser()
     return parser
 
 
