@@ -5,7 +5,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 SOURCES := target_app flash loadgen dashboard tests benchmarks demo.py
 
-.PHONY: help demo test lint format clean
+.PHONY: help demo test lint format bench-loadgen bench-edge accuracy clean
 
 help: ## What can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 24
@@ -31,6 +31,16 @@ lint: .venv/installed ## Format, lint and types
 format: .venv/installed ## Bring the code into the one format
 	@$(BIN)/ruff format $(SOURCES)
 	@$(BIN)/ruff check --fix $(SOURCES)
+
+bench-loadgen: .venv/installed ## The load generator's speed beside its peers'; BENCH='--tls' for options
+	@$(BIN)/python -m benchmarks.bench_recording
+	@$(BIN)/python -m benchmarks.bench_loadgen $(BENCH)
+
+bench-edge: .venv/installed ## The local edge's speed beside nginx and HAProxy
+	@$(BIN)/python -m benchmarks.bench_edge $(BENCH)
+
+accuracy: .venv/installed ## The load generator's figures against exact ones, a million requests
+	@$(BIN)/python -m benchmarks.accuracy $(BENCH)
 
 clean: ## Remove the environment, caches and the demo's data
 	rm -rf .venv .flashgauge .mypy_cache .ruff_cache .pytest_cache .hypothesis *.egg-info build dist
