@@ -88,8 +88,8 @@ def option_parser() -> argparse.ArgumentParser:
         action="append",
     )
     add("scrape-timeout", "DURATION", "longest wait for one target (default: 5s)")
-    add("raw-retention", "DURATION", "how long single seconds are kept (default: 2h)")
-    add("retention", "DURATION", "how long everything else is kept (default: 14d)")
+    add("raw-retention", "DURATION", "how long points of one second are kept (default: 2h)")
+    add("retention", "DURATION", "how long coarser points, runs and events are kept (default: 14d)")
     return parser
 
 
@@ -175,7 +175,8 @@ def _seconds(text: str, where: str, least: float, most: float = 3660 * 86400.0) 
         raise ConfigError(f"{where}: expected a duration such as 90s, 15m, 2h or 14d, got {text!r}")
     seconds = float(found.group(1)) * _UNITS[found.group(2)]
     if not least <= seconds <= most:
-        raise ConfigError(f"{where}: expected {least:g} s to {most:g} s, got {text!r}")
+        longest = f"{most:g} s" if most < _UNITS["d"] else f"{most / _UNITS['d']:g} d"
+        raise ConfigError(f"{where}: expected {least:g} s to {longest}, got {text!r}")
     return seconds
 
 

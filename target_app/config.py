@@ -94,7 +94,12 @@ def _parser() -> argparse.ArgumentParser:
         ("--port", "PORT", "port to listen on, 0 for any free one (default 8080)"),
         ("--boot-delay-s", "TARGET_BOOT_DELAY_S", "seconds before the port opens (default 0)"),
         ("--grace-s", "TARGET_GRACE_S", "longest drain after SIGTERM in seconds (default 25)"),
-        ("--cached-sessions", "TARGET_CACHED_SESSIONS", "prefixes that fit (default 256)"),
+        (
+            "--cached-sessions",
+            "TARGET_CACHED_SESSIONS",
+            "sessions whose prefix is kept (default 256)",
+        ),
     ):
-        parser.add_argument(option, help=f"{text} [{variable}]")
+        metavar = {"--host": "ADDRESS", "--port": "PORT"}.get(option, "N")
+        parser.add_argument(option, metavar=metavar, help=f"{text} [{variable}]")
     return parser
