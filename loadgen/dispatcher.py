@@ -1,7 +1,7 @@
 """Hands each arrival of an open load model to a user: at its time, or as soon as one is free."""
 
 from collections import OrderedDict, deque
-from collections.abc import Callable, Hashable, Iterator
+from collections.abc import Callable, Hashable, Iterable, Iterator
 from dataclasses import dataclass
 from math import inf
 from operator import attrgetter
@@ -55,6 +55,7 @@ class Dispatcher:
         self._order: list[Lane] = []
         self._turn = 0.0
         self._homeless: deque[float] = deque()
+        self._returned: deque[float] = deque()
         self._intended = self._taken = self._dropped = self._waited = 0
 
     def __repr__(self) -> str:
@@ -85,7 +86,7 @@ class Dispatcher:
             self._dropped += 1
         self._next = inf
         self._ticker.close()
-        for queue in (self._homeless, *(lane.queue for lane in self._order)):
+        for queue in self._queues():
             self._dropped += len(queue)
             queue.clear()
 
@@ -103,7 +104,7 @@ class Dispatcher:
         return lane
 
     def arrived(self) -> Arrived:
-        waiting = len(self._homeless) + sum(len(lane.queue) for lane in self._order)
+        waiting = sum(map(len, self._queues()))
         return Arrived(self._intended, self._taken, self._dropped, waiting, self._waited)
 
     # For its lanes.
@@ -111,23 +112,33 @@ class Dispatcher:
     def left(self, lane: "Lane") -> None:
         """A lane lost its last user; what waited in it goes to the others."""
         self._order.remove(lane)
-        waiting = list(lane.queue)
-        lane.queue.clear()
-        for moment in waiting:
-            self._deal(moment)
+        self._deal_anew(lane.queue)
+        lane.queue = deque()
 
     def took(self) -> None:
         self._taken += 1
 
     def returned(self, moment: float) -> None:
-        """What a user took it did not begin: somebody else has it, or nobody if it is too late."""
+        """What a user took but did not begin: somebody else has it, or nobody if it is too late."""
         self._taken -= 1
         if self._ended:
             self._dropped += 1
         else:
-            self._deal(moment)
+            self._deal_anew((moment,))
 
     # Inside.
+
+    def _queues(self) -> Iterator[deque[float]]:
+        yield self._homeless
+        yield self._returned
+        for lane in self._order:
+            yield lane.queue
+
+    def _deal_anew(self, moments: Iterable[float]) -> None:
+        # Not here and now: a user that is resumed by another never comes back to it.
+        self._returned.extend(moments)
+        if self._returned:
+            self._ticker.wake_at(self._clock())
 
     def _draw(self) -> None:
         self._next = self._started_at + next(self._arrivals, inf)
@@ -135,7 +146,9 @@ class Dispatcher:
     def _set(self) -> None:
         if self._ended:
             return
-        if self._next < inf:
+        if self._returned:
+            self._ticker.wake_at(self._clock())
+        elif self._next < inf:
             self._ticker.wake_at(self._next)
         else:
             self._ticker.cancel()
@@ -143,6 +156,8 @@ class Dispatcher:
     def _tick(self) -> None:
         now = self._clock()
         try:
+            while self._returned:
+                self._deal(self._returned.popleft())
             # What comes due meanwhile has a tick of its own, after whatever else is ready by then.
             while (moment := self._next) <= now:
                 self._draw()

@@ -151,14 +151,18 @@ def test_what_is_given_back_goes_to_the_next_in_its_old_place(dispatcher, time):
     taken = first.ask()
     first.lane.give_back(taken)
     assert dispatcher.arrived() == counted(2, 0, waiting=2, waited=2)
+    time.pass_until(1005)
     assert second.ask() == 1001
     first.lane.give_back(second.met.pop())
+    time.pass_until(1005)
     second.ask()
     second.ask()
     second.ask()
     assert second.met == [1001, 1002]
     third = Visitor(dispatcher)
     third.lane.give_back(second.met.pop())
+    assert second.met == [1001]  # it is resumed by the hub only
+    time.pass_until(1005)
     assert second.met == [1001, 1002]  # it was free, and so has it again
     assert dispatcher.arrived() == counted(2, 2, waited=2)
 
@@ -225,6 +229,8 @@ def test_a_lane_without_users_leaves_what_waits_in_it_to_the_others(dispatcher, 
     dispatcher.begin(iter([1.0, 2.0, 3.0, 4.0]), 1000.0)
     time.pass_until(1005)
     gone.lane.leave()
+    assert dispatcher.arrived() == counted(4, 0, waiting=4, waited=4)
+    time.pass_until(1005)
     assert [here.ask() for _ in range(5)] == [1001, 1002, 1003, 1004, None]
     here.lane.leave()
     assert dispatcher.arrived() == counted(4, 4, waited=4)
@@ -237,6 +243,19 @@ def test_a_user_that_ends_the_run_ends_it_at_once(dispatcher, time):
     dispatcher.begin(iter([1.0, 1.0, 2.0]), 1000.0)
     time.pass_until(1010)
     assert dispatcher.arrived() == counted(2, 1, dropped=1)
+
+
+def test_what_a_user_gives_back_as_it_is_resumed_does_not_wait_for_the_next_arrival(
+    dispatcher, time
+):
+    stopping, user = Visitor(dispatcher), Visitor(dispatcher)
+    stopping.resume = lambda moment: stopping.lane.give_back(moment)
+    stopping.ask()
+    user.ask()
+    dispatcher.begin(iter([1.0, 3600.0]), 1000.0)
+    time.pass_until(1001)
+    assert user.met == [1001]
+    assert dispatcher.arrived() == counted(1, 1)
 
 
 def test_it_goes_on_when_a_user_cannot_be_resumed(dispatcher, time):
