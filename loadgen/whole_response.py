@@ -1,5 +1,6 @@
 """The quick way to read a response that comes in one piece: llhttp, over all of it at once."""
 
+import re
 from typing import Final
 
 import httptools
@@ -9,6 +10,11 @@ from loadgen.response_head import Head
 __all__ = ["WholeResponseParser"]
 
 _CR_OR_LF: Final = (13, 10)
+# llhttp takes other protocols and control characters as well, and of an HTTP/1.0 peer that says
+# both that it keeps the connection and that it closes it, it believes the first.
+_STATUS_LINE: Final = re.compile(
+    rb"HTTP/1\.1 [1-9][0-9][0-9](?: [^\x00-\x08\x0a-\x1f\x7f]*+)?\r"
+)
 
 
 class WholeResponseParser:
@@ -43,7 +49,7 @@ class WholeResponseParser:
         self._body_bytes = self._begun = self._completed = 0
         try:
             self._parser.feed_data(data)
-        except httptools.HttpParserError:
+        except (httptools.HttpParserError, httptools.HttpParserUpgrade):
             self._start_anew()
             return None
         status = self._status
@@ -54,7 +60,7 @@ class WholeResponseParser:
             or status == 204  # these may declare a length that is not their body's
             or status == 304
             or not self._keep_alive
-            or not data.startswith(b"HTTP/1.")  # llhttp takes RTSP and others as well
+            or not _STATUS_LINE.match(data)
         ):
             self._start_anew()
             return None

@@ -223,6 +223,7 @@ def test_an_http_1_0_peer_is_understood(scripted):
         b"HTTP/1.1 200 OK\r\nno colon\r\n\r\n",
         b"HTTP/1.1 200 OK\r\n: b\r\n\r\n",
         b"HTTP/1.1 200 OK\r\na: \0\r\n\r\n",
+        b"HTTP/1.1 200 O\x01K\r\ncontent-length: 2\r\n\r\nok",
         b"HTTP/1.1 200 OK\r\na: b\rc\r\n\r\n",
         b"HTTP/1.1 200 OK\r\ncontent-length: -1\r\n\r\n",
         b"HTTP/1.1 200 OK\r\ncontent-length: +1\r\n\r\n1",
@@ -241,19 +242,47 @@ def test_an_http_1_0_peer_is_understood(scripted):
     ],
 )
 @pytest.mark.parametrize("stream", [False, True])
-def test_malformed_responses_are_errors_of_their_request_alone(scripted, wire, stream):
+@pytest.mark.parametrize("reused", [False, True])
+def test_malformed_responses_are_errors_of_their_request_alone(scripted, wire, stream, reused):
     def script(peer, n):
+        if reused and n == 0:
+            peer.request()
+            peer.send(OK)
         peer.request()
         peer.send(OK if n else wire)
         peer.wait_closed()
 
     with HttpClient(scripted(script).url) as client:
+        if reused:
+            client.send("GET", "/")
         with pytest.raises(MalformedResponse) as caught:
             client.send("GET", "/", stream=stream).content  # noqa: B018 # reads the stream
         assert caught.value.kind == "connection_error"
         assert caught.value.elapsed_s >= 0
         assert str(caught.value)
         assert client.send("GET", "/").text == "ok"
+
+
+@pytest.mark.parametrize("reused", [False, True])
+def test_a_peer_that_switches_protocols_is_answered_and_left(scripted, reused):
+    def script(peer, n):
+        if reused and n == 0:
+            peer.request()
+            peer.send(OK)
+        peer.request()
+        if n == 0:
+            peer.send(b"HTTP/1.1 101 Switching\r\nupgrade: x\r\nconnection: upgrade\r\n\r\nx!")
+            peer.wait_closed()
+        else:
+            peer.send(OK)
+
+    with HttpClient(scripted(script).url) as client:
+        if reused:
+            client.send("GET", "/")
+        response = client.send("GET", "/")
+        assert (response.status_code, response.content) == (101, b"")
+        assert client.send("GET", "/").text == "ok"
+        assert client.connects == 2
 
 
 @pytest.mark.parametrize("reused", [False, True])

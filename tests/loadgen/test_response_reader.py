@@ -155,6 +155,77 @@ def test_the_quick_parser_takes_nothing_that_the_reader_refuses(made, data):
     assert parser.parse(b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\nx").status == 200
 
 
+ODD_LINES = [
+    *(
+        b"content-length:" + value
+        for value in (b" 2", b"2 ", b" +2", b" 2, 2", b" 02", b" 0x2", b"")
+    ),
+    *(b"content-length : 2", b" content-length: 2", b"content-length: 2\x0b", b"content-length: 0"),
+    *(b"transfer-encoding:" + value for value in (b" chunked", b" identity", b" x, chunked", b"")),
+    *(b"transfer-encoding : chunked", b"transfer_encoding: chunked", b"upgrade: h2c"),
+    *(b"connection:" + value for value in (b" close", b"close\t", b" keep-alive", b" upgrade")),
+    *(b"connection: keep-alive, close", b"Connection: CLOSE", b'connection: "close"'),
+    *(
+        b"a: b",
+        b"a: b\r\n c",
+        b": x",
+        b"a",
+        b"a b: c",
+        b"a: \0",
+        b"a: b\rc",
+        b"\xff: a",
+        b"a: \xff",
+    ),
+]
+ODD_STARTS = [
+    *(
+        b"HTTP/1.1 200 OK",
+        b"HTTP/1.1 200",
+        b"HTTP/1.0 200 OK",
+        b"HTTP/1.1 204 No",
+        b"HTTP/1.1 101 S",
+    ),
+    *(
+        b"HTTP/1.1 100 C",
+        b"HTTP/1.1 304 N",
+        b"HTTP/1.1 999 X",
+        b"HTTP/1.1 0200 O",
+        b"http/1.1 200 O",
+    ),
+    *(b"HTTP/1.1 200\tOK", b"HTTP/1.1 200 O\xffK", b"HTTP/1.1 200 O\x01K", b"HTTP/1.10 200 OK"),
+]
+ODD_BODIES = [
+    b"ok",
+    b"ok",
+    b"ok",
+    b"",
+    b"o",
+    b"okk",
+    b"2\r\nok\r\n0\r\n\r\n",
+    b"\r\n",
+    b"ok\r\n",
+    b"\n\n",
+]
+
+
+@given(
+    st.sampled_from(ODD_STARTS),
+    st.lists(st.sampled_from(ODD_LINES), max_size=4),
+    st.sampled_from([b"\r\n\r\n", b"\r\n\r\n", b"\n\n", b"\r\n\n", b"\r\r\n\r\n"]),
+    st.sampled_from(ODD_BODIES),
+)
+def test_of_odd_heads_the_quick_parser_takes_only_what_the_reader_reads_alike(
+    start, lines, end, body
+):
+    wire = b"\r\n".join([start, *lines]) + end + body
+    head = WholeResponseParser().parse(wire)
+    if head is not None:
+        reader = read([wire])
+        assert reader.reusable
+        assert (reader.head.raw, reader.head.status) == (head.raw, head.status)
+        assert b"".join(reader.take()) == wire[len(head.raw) :]
+
+
 @given(st.binary(max_size=200), st.booleans())
 def test_no_bytes_crash_the_reader(data, after_head):
     start = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n" if after_head else b"HTTP/1."
@@ -190,6 +261,10 @@ SIMPLE = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok"
         b"HTTP/2.0 200 OK\r\ncontent-length: 2\r\n\r\nok",
         b"RTSP/1.0 200 OK\r\ncontent-length: 2\r\nconnection: keep-alive\r\n\r\nok",
         b"ICE/1.0 200 OK\r\ncontent-length: 2\r\nconnection: keep-alive\r\n\r\nok",
+        b"HTTP/1.0 200 OK\r\ncontent-length: 2\r\nconnection: keep-alive, close\r\n\r\nok",
+        b"HTTP/1.1 200 O\x01K\r\ncontent-length: 2\r\n\r\nok",
+        b"HTTP/1.1 101 Switching\r\nupgrade: x\r\nconnection: upgrade\r\n\r\n",
+        b"HTTP/1.1 101 Switching\r\nupgrade: x\r\nconnection: upgrade\r\n\r\nspoken now",
     ],
 )
 def test_the_quick_parser_leaves_all_else_to_the_reader(wire):
