@@ -16,6 +16,7 @@ from flash.target import TargetOptions, resolve_target
 from loadgen.client_config import DEFAULT_HEADERS, ClientConfig
 from loadgen.exposition import Run
 from loadgen.flash_client import RetryPolicy
+from loadgen.open_model import OpenModel
 from loadgen.options import Options
 from loadgen.recorder import Recorder
 from loadgen.statistics_feed import StatisticsFeed
@@ -45,6 +46,7 @@ class Generator:
         self.started = time.time()
         self.run_seconds = 0.0  # of all runs that ended: what the recorder's totals were made in
         self.policy = RetryPolicy(options.cold_start_timeout_s)
+        self.open_model: OpenModel | None = None  # of the run, if it has one
         token = ProxyToken.from_env(os.environ)
         self.client_config = ClientConfig(
             headers=DEFAULT_HEADERS if token is None else {**DEFAULT_HEADERS, **token.headers()}
@@ -67,7 +69,8 @@ class Generator:
             modal_cls=options.modal_cls,
             modal_server=options.modal_server,
             flash_edge=options.flash_edge,
-            host=self._host,
+            # Locust reads its variable as if it was the option, which goes before all variables.
+            host=None if self._host == os.environ.get("LOCUST_HOST") else self._host,
         )
         self.platform: Platform = resolve_target(given, os.environ)
         self.urls: Mapping[str, str] = self.platform.flash_urls()

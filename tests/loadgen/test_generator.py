@@ -37,3 +37,18 @@ def test_a_worker_told_to_start_users_before_its_target_is_known_waits_for_it():
     assert not asking.ready()
     made = Generator(environment, OPTIONS)
     assert asking.get(timeout=10) is made
+
+
+def test_locust_s_host_variable_goes_behind_the_other_variables(monkeypatch):
+    monkeypatch.setenv("LOCUST_HOST", "http://127.0.0.1:2")
+    monkeypatch.setenv("FLASH_URLS", "us-east=http://127.0.0.1:1")
+    environment = Environment(host="http://127.0.0.1:2")  # as Locust's parser reads it
+    assert Generator(environment, Options()).urls == {"us-east": "http://127.0.0.1:1"}
+    monkeypatch.delenv("FLASH_URLS")
+    assert Generator(environment, Options()).urls == {"default": "http://127.0.0.1:2"}
+
+
+def test_locust_s_host_option_goes_before_all_variables(monkeypatch):
+    monkeypatch.setenv("FLASH_URLS", "us-east=http://127.0.0.1:1")
+    environment = Environment(host="http://127.0.0.1:2")
+    assert Generator(environment, Options()).urls == {"default": "http://127.0.0.1:2"}
