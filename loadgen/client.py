@@ -394,6 +394,8 @@ class HttpClient:
 
     def _cookie_line(self, request: PreparedRequest) -> bytes:
         assert self.cookies is not None
+        if b"\r\ncookie:" in request.head:  # the caller's own; RFC 6265 section 5.4 allows one
+            return b""
         value = self.cookies.header_for(request.url)
         return b"" if value is None else encode_headers({"cookie": value})
 

@@ -1,6 +1,7 @@
 """gzip and deflate, as ``content-encoding`` names them, whole or piece by piece."""
 
 import zlib
+from collections.abc import Iterable, Iterator
 from typing import Final, Protocol
 
 from loadgen.errors import ContentDecodingError
@@ -8,10 +9,15 @@ from loadgen.errors import ContentDecodingError
 __all__ = ["ContentDecoder", "decode_content"]
 
 _GZIP_WINDOW: Final = 16 + zlib.MAX_WBITS
+# A few bytes may stand for gigabytes: no more of them than this exist at once, and as long as
+# nobody asks for the next piece, it is not made.
+_PIECE_BYTES: Final = 1 << 20
+# As curl has it; each costs memory, and a head has room for thousands.
+_MOST_CODINGS: Final = 5
 
 
 class _Layer(Protocol):
-    def feed(self, data: bytes) -> bytes: ...
+    def feed(self, data: bytes) -> Iterator[bytes]: ...
     def finish(self) -> None: ...
 
 
@@ -22,15 +28,13 @@ class _Gzip:
         self._inflate = zlib.decompressobj(_GZIP_WINDOW)
         self._fed = False
 
-    def feed(self, data: bytes) -> bytes:
-        out = []
+    def feed(self, data: bytes) -> Iterator[bytes]:
         while data:
             if self._inflate.eof:
                 self._inflate = zlib.decompressobj(_GZIP_WINDOW)
             self._fed = True
-            out.append(self._inflate.decompress(data))
+            yield from _inflated(self._inflate, data)
             data = self._inflate.unused_data
-        return b"".join(out)
 
     def finish(self) -> None:
         if self._fed and not self._inflate.eof:
@@ -45,16 +49,17 @@ class _Deflate:
         self._start = b""
         self._decided = False
 
-    def feed(self, data: bytes) -> bytes:
+    def feed(self, data: bytes) -> Iterator[bytes]:
         if not self._decided:
             self._start += data
             if len(self._start) < 2:
-                return b""
+                return
             data, self._decided = self._start, True
             is_zlib = data[0] & 0x0F == 8 and int.from_bytes(data[:2], "big") % 31 == 0
             if not is_zlib:
                 self._inflate = zlib.decompressobj(-zlib.MAX_WBITS)
-        return self._inflate.decompress(data)
+        if not self._inflate.eof:
+            yield from _inflated(self._inflate, data)
 
     def finish(self) -> None:
         if self._start and not self._inflate.eof:
@@ -70,17 +75,26 @@ class ContentDecoder:
 
     def __init__(self, coding: str) -> None:
         self._coding = coding
-        names = (name.strip().lower() for name in reversed(coding.split(",")))
-        self._layers = [_layer(name) for name in names if name not in ("", "identity")]
+        names = [name.strip().lower() for name in reversed(coding.split(","))]
+        names = [name for name in names if name not in ("", "identity")]
+        if len(names) > _MOST_CODINGS:
+            raise ContentDecodingError(
+                f"the body has {len(names)} content codings, at most {_MOST_CODINGS} are decoded"
+            )
+        self._layers = [_layer(name) for name in names]
 
-    def feed(self, data: bytes) -> bytes:
-        """What ``data`` adds to the decoded body, possibly nothing yet."""
+    def feed(self, data: bytes) -> Iterator[bytes]:
+        """What ``data`` adds to the decoded body, possibly nothing yet: pieces of 1 MiB at most,
+        each decoded when it is asked for."""
+        pieces: Iterable[bytes] = (data,)
+        for layer in self._layers:
+            pieces = _through(layer, pieces)
         try:
-            for layer in self._layers:
-                data = layer.feed(data)
+            for piece in pieces:
+                if piece:
+                    yield piece
         except zlib.error as error:
             raise ContentDecodingError(f"the body is no valid {self._coding}: {error}") from None
-        return data
 
     def finish(self) -> None:
         """The body ended."""
@@ -93,7 +107,7 @@ def decode_content(data: bytes, coding: str) -> bytes:
     if not coding:
         return data
     decoder = ContentDecoder(coding)
-    decoded = decoder.feed(data)
+    decoded = b"".join(decoder.feed(data))
     decoder.finish()
     return decoded
 
@@ -104,3 +118,18 @@ def _layer(name: str) -> _Layer:
     if name == "deflate":
         return _Deflate()
     raise ContentDecodingError(f"the body's content-encoding is {name!r}, which was not asked for")
+
+
+def _through(layer: _Layer, pieces: Iterable[bytes]) -> Iterator[bytes]:
+    for piece in pieces:
+        yield from layer.feed(piece)
+
+
+def _inflated(inflate: "zlib._Decompress", data: bytes) -> Iterator[bytes]:
+    while True:
+        piece = inflate.decompress(data, _PIECE_BYTES)
+        data = inflate.unconsumed_tail
+        yield piece
+        # A full piece may have left more behind in zlib than what it did not consume.
+        if inflate.eof or (not data and len(piece) < _PIECE_BYTES):
+            return

@@ -4,10 +4,14 @@ https://html.spec.whatwg.org/multipage/server-sent-events.html#event-stream-inte
 """
 
 import codecs
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from typing import Final
 
 __all__ = ["LineSplitter", "ServerSentEvent", "parse_events"]
+
+_DIGITS: Final = re.compile(r"[0-9]{1,18}")  # Python refuses to read thousands of them
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +32,7 @@ class LineSplitter:
     """Lines out of text in pieces: ended by CR LF, LF or CR, even where a piece ends between."""
 
     def __init__(self) -> None:
-        self._partial = ""
+        self._partial: list[str] = []
         self._after_cr = False
 
     def feed(self, text: str) -> list[str]:
@@ -39,13 +43,17 @@ class LineSplitter:
         if not text:
             return []
         self._after_cr = text.endswith("\r")
-        text = self._partial + text.replace("\r\n", "\n").replace("\r", "\n")
-        *lines, self._partial = text.split("\n")
+        *lines, rest = text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
+        if lines:
+            lines[0] = "".join((*self._partial, lines[0]))
+            self._partial.clear()
+        if rest:
+            self._partial.append(rest)
         return lines
 
     def rest(self) -> str:
         """What followed the last line end."""
-        return self._partial
+        return "".join(self._partial)
 
 
 def parse_events(pieces: Iterable[tuple[bytes, float]]) -> Iterator[ServerSentEvent]:
@@ -78,5 +86,5 @@ def parse_events(pieces: Iterable[tuple[bytes, float]]) -> Iterator[ServerSentEv
                 event = value
             elif field == "id" and "\0" not in value:
                 last_id = value
-            elif field == "retry" and value.isascii() and value.isdigit():
+            elif field == "retry" and _DIGITS.fullmatch(value):
                 retry_ms = int(value)

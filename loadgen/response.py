@@ -1,6 +1,5 @@
 """The response to one request: its head, its body whole or streamed, its timings."""
 
-import codecs
 import json as json_module
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -10,6 +9,7 @@ from time import perf_counter
 from types import TracebackType
 from typing import Any, Self
 
+from loadgen.charset import TextDecoder, decode_text
 from loadgen.connection import Connection
 from loadgen.content_coding import ContentDecoder, decode_content
 from loadgen.errors import ClientError, HttpStatusError, UsageError
@@ -259,10 +259,7 @@ class Response:
     @property
     def text(self) -> str:
         """``content`` as text; what does not decode becomes U+FFFD."""
-        try:
-            return self.content.decode(self.encoding, "replace")
-        except LookupError:  # the server names a charset that nobody knows
-            return self.content.decode("utf-8", "replace")
+        return decode_text(self.content, self.encoding)
 
     def json(self, **options: Any) -> Any:
         """``content`` as JSON, by ``json.loads`` with its ``options``; raises ValueError."""
@@ -276,22 +273,23 @@ class Response:
             return
         if chunk_size < 1:
             raise UsageError(f"chunk_size must be at least 1, not {chunk_size}")
-        waiting = b""
+        waiting = bytearray()
         for piece in pieces:
             waiting += piece
-            while len(waiting) >= chunk_size:
-                yield waiting[:chunk_size]
-                waiting = waiting[chunk_size:]
+            whole = len(waiting) - len(waiting) % chunk_size
+            for start in range(0, whole, chunk_size):
+                yield bytes(waiting[start : start + chunk_size])
+            del waiting[:whole]
         if waiting:
-            yield waiting
+            yield bytes(waiting)
 
     def iter_lines(self) -> Iterator[str]:
         """The body's lines as text, each once its end has come; line ends are CR LF, LF or CR."""
-        decoder = _text_decoder(self.encoding)
+        decoder = TextDecoder(self.encoding)
         splitter = LineSplitter()
         for piece in self.iter_content():
-            yield from splitter.feed(decoder.decode(piece))
-        yield from splitter.feed(decoder.decode(b"", final=True))
+            yield from splitter.feed(decoder.feed(piece))
+        yield from splitter.feed(decoder.feed(b"", final=True))
         if rest := splitter.rest():
             yield rest
 
@@ -331,7 +329,7 @@ class Response:
             decoder = ContentDecoder(self.header("content-encoding") or "")
             while (item := stream.next_piece()) is not None:
                 piece, at = item
-                if decoded := decoder.feed(piece):
+                for decoded in decoder.feed(piece):
                     times.append(at - self.started)
                     yield decoded, at
             self.last_at = stream.last_at
@@ -352,10 +350,3 @@ class Response:
 
     def __repr__(self) -> str:
         return f"<Response {self.status_code} for {self.method} {self.url}>"
-
-
-def _text_decoder(encoding: str) -> codecs.IncrementalDecoder:
-    try:
-        return codecs.getincrementaldecoder(encoding)("replace")
-    except LookupError:  # the server names a charset that nobody knows
-        return codecs.getincrementaldecoder("utf-8")("replace")

@@ -844,8 +844,8 @@ def test_an_answer_before_the_body_is_sent_is_taken(scripted, reused):
 
 @pytest.mark.parametrize(
     "name",
-    "client client_config connection content_coding cookie_store dialer errors event_stream "
-    "origin proxies redirects request_body request_head response response_head "
+    "charset client client_config connection content_coding cookie_store dialer errors "
+    "event_stream origin proxies redirects request_body request_head response response_head "
     "response_reader sweeper tls whole_response".split(),
 )
 def test_a_module_of_the_client_can_be_loaded_twice_as_locust_does(name):

@@ -10,6 +10,7 @@ import loadgen.client
 IMPURE = {"gevent", "asyncio", "time", "random", "socket", "_socket", "ssl", "os", "locust"}
 PURE = [
     "arrival_schedule",
+    "charset",
     "client_config",
     "content_coding",
     "cookie_store",

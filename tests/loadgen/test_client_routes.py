@@ -141,6 +141,18 @@ def test_cookies_are_kept_only_if_wanted(scripted):
     assert sent[7] == [b"cookie: a=1; b=2; b=2"]  # of /in and of /, as browsers do
 
 
+def test_a_request_s_own_cookie_header_goes_before_what_is_kept(scripted):
+    seen = []
+    server = scripted(
+        recording(seen, lambda _: OK.replace(b"\r\n\r\n", b"\r\nset-cookie: a=1\r\n\r\n"))
+    )
+    with HttpClient(server.url, config=ClientConfig(headers={}, cookies=True)) as client:
+        for headers in (None, {"Cookie": "b=2"}, None):
+            client.send("GET", "/", headers=headers)
+    sent = [[line for line in s.split(b"\r\n") if line.startswith(b"cookie")] for s in seen]
+    assert sent == [[], [b"cookie: b=2"], [b"cookie: a=1"]]
+
+
 def test_two_users_do_not_share_cookies(scripted):
     seen = []
     server = scripted(

@@ -86,6 +86,21 @@ def test_lines_are_text_in_the_response_s_charset(scripted):
     assert list(response.iter_lines()) == ["a", "bé", "c", "", "d"]
 
 
+@pytest.mark.parametrize("charset", ["idna", "hex", "undefined", "no-such", "utf-16"])
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_charset_that_is_none_does_not_end_the_user(scripted, charset, stream):
+    text = "a\nb" if charset != "utf-16" else "a\nb".encode("utf-16-le").decode()
+
+    def script(peer, _n):
+        head = f"HTTP/1.1 200 OK\r\ncontent-type: text/plain; charset={charset}\r\n\r\n"
+        peer.request()
+        peer.send(head.encode() + text.encode())
+
+    with HttpClient(scripted(script).url) as client:
+        assert client.send("GET", "/", stream=stream).text == "a\nb"
+        assert list(client.send("GET", "/", stream=stream).iter_lines()) == ["a", "b"]
+
+
 def test_pieces_can_have_a_given_size(scripted):
     def script(peer, _n):
         for _ in range(2):
@@ -98,6 +113,19 @@ def test_pieces_can_have_a_given_size(scripted):
             assert list(response.iter_content(3)) == [b"abc", b"def", b"gh"]
         with pytest.raises(UsageError, match="chunk_size"):
             list(response.iter_content(0))
+
+
+def test_small_pieces_of_a_large_body_take_no_time(scripted):
+    body = bytes(range(256)) * (4 << 12)
+
+    def script(peer, _n):
+        peer.request()
+        peer.send(b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n" % len(body) + body)
+
+    with HttpClient(scripted(script).url).send("GET", "/") as response:
+        # Four megabytes, copied anew for each of these pieces, would be half a million megabytes.
+        assert sum(map(len, response.iter_content(16))) == len(body)
+        assert b"".join(response.iter_content(100_000)) == body
 
 
 def test_a_body_that_was_iterated_cannot_be_read_again(scripted):

@@ -1,6 +1,7 @@
 """gzip and deflate, whole and in pieces, good and broken."""
 
 import gzip
+import tracemalloc
 import zlib
 
 import pytest
@@ -34,9 +35,12 @@ def test_what_was_encoded_comes_back(coding, data, size):
     encoded = ENCODERS[coding](data)
     assert decode_content(encoded, coding) == data
     decoder = ContentDecoder(coding)
-    pieces = [decoder.feed(encoded[at : at + size]) for at in range(0, len(encoded), size)]
+    pieces = []
+    for at in range(0, len(encoded), size):
+        pieces += decoder.feed(encoded[at : at + size])
     decoder.finish()
     assert b"".join(pieces) == data
+    assert all(pieces)
 
 
 def test_a_gzip_body_may_have_several_members():
@@ -59,3 +63,34 @@ def test_an_empty_body_decodes_to_nothing():
 def test_a_coding_that_was_not_asked_for_is_an_error():
     with pytest.raises(ContentDecodingError, match="'br'"):
         decode_content(b"x", "gzip, br")
+
+
+@pytest.mark.parametrize("coding", ["gzip", "deflate", " deflate", "deflate, gzip"])
+@pytest.mark.parametrize("size", [(1 << 20) - 1, 1 << 20, (2 << 20) + 1])
+def test_much_out_of_little_comes_in_pieces_of_a_mebibyte(coding, size):
+    encoded = ENCODERS[coding](bytes(size))
+    decoder = ContentDecoder(coding)
+    pieces = list(decoder.feed(encoded))
+    decoder.finish()
+    assert max(map(len, pieces)) <= 1 << 20
+    assert sum(map(len, pieces)) == size
+
+
+def test_what_nobody_asks_for_is_not_decoded():
+    bomb = gzip.compress(gzip.compress(bytes(200 << 20)))
+    tracemalloc.start()
+    try:
+        pieces = ContentDecoder("gzip, gzip").feed(bomb)
+        assert next(pieces) == bytes(1 << 20)
+        assert tracemalloc.get_traced_memory()[1] < 16 << 20
+    finally:
+        tracemalloc.stop()
+
+
+def test_a_body_has_a_few_codings_at_most():
+    data = b"text"
+    for _ in range(5):
+        data = gzip.compress(data)
+    assert decode_content(data, ", ".join(["gzip"] * 5)) == b"text"
+    with pytest.raises(ContentDecodingError, match="6 content codings, at most 5"):
+        decode_content(gzip.compress(data), ", ".join(["gzip"] * 6))

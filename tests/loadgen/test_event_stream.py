@@ -38,6 +38,7 @@ def events(text, at=1.0):
         ("id: 7\n\ndata: a\n\n", [("message", "a", "7", None)]),
         ("id: a\0b\ndata: a\n\n", [("message", "a", "", None)]),
         ("retry: 100\ndata: a\n\nretry: 1s\ndata: b\n\n", [("message", x, "", 100) for x in "ab"]),
+        ("retry: %s\ndata: a\n\n" % ("9" * 5000), [("message", "a", "", None)]),
         ("\ufeffdata: a\n\n", [("message", "a", "", None)]),
         ("data: a\r\rdata: b\r\n\r\ndata: c\n\r", [("message", x, "", None) for x in "abc"]),
         ("Data: a\nnonsense: b\n\n", []),
@@ -77,3 +78,10 @@ def test_lines_are_the_same_at_every_split(pieces):
     lines = [line for piece in pieces for line in split.feed(piece)]
     assert lines == whole.feed("".join(pieces))
     assert split.rest() == whole.rest()
+
+
+def test_a_long_line_in_many_pieces_is_put_together_once():
+    splitter = LineSplitter()
+    assert not any(splitter.feed("x" * 1000) for _ in range(1000))
+    assert splitter.feed("\nrest") == ["x" * 1_000_000]
+    assert splitter.rest() == "rest"
