@@ -200,6 +200,14 @@ def real_server(request, start_server) -> str:
 
 
 @pytest.fixture(scope="session")
+def node(start_server) -> str:
+    """The URL of Node's server by itself."""
+    listening = Listening()
+    start_server([program("node"), "node_server.js", str(listening.fd)], listening)
+    return listening.url
+
+
+@pytest.fixture(scope="session")
 def authority(tmp_path_factory) -> Path:
     """A directory with a private authority (``ca.pem``) and its ``server.pem`` and ``.key``."""
     import trustme

@@ -130,6 +130,30 @@ def test_parameters_go_into_the_query(client):
     assert response.header("x-query") == "a=1&b=x+y&c=%C3%BC"
 
 
+# Node, for what the others do not do of themselves
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_interim_responses_are_passed_over(node, stream):
+    with HttpClient(node) as client:
+        for _ in range(3):
+            with client.send("GET", "/hints", stream=stream) as response:
+                assert (response.status_code, response.text) == (200, "after hints")
+            assert response.header("link") is None
+            assert response.bytes_received > len(response.head.raw) + len("after hints")
+        assert client.connects == 1
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_trailers_are_read(node, stream):
+    with HttpClient(node) as client:
+        for _ in range(3):
+            with client.send("GET", "/trailers", stream=stream) as response:
+                assert (response.text, response.trailers["X-Sum"]) == ("summed", "6")
+        assert client.send("GET", "/bytes/256").trailers == {}
+        assert client.connects == 1
+
+
 # nginx
 
 

@@ -3,6 +3,7 @@
 import ssl
 
 import pytest
+from gevent import ssl as gevent_ssl
 from gevent.event import Event
 
 from loadgen.client import HttpClient
@@ -143,3 +144,28 @@ def test_an_idle_connection_that_the_peer_closes_is_replaced(scripted, tls, trus
     with HttpClient(scripted(script, **tls).url, config=trusting) as client:
         assert [client.send("GET", "/").text for _ in range(3)] == ["ok"] * 3
         assert client.connects == 3
+
+
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+def test_the_server_sees_sessions_resumed(scripted, authority, trusting, version):
+    resumed = []
+
+    def script(peer, _n):
+        resumed.append(peer.sock.session_reused)
+        peer.request()
+        peer.send(OK)
+        peer.wait_closed()
+
+    # A context of its own: a server takes tickets only of the context that gave them.
+    context = gevent_ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(authority / "server.pem", authority / "server.key")
+    context.minimum_version = context.maximum_version = version
+    server = scripted(script, ssl_context=context)
+    with HttpClient(server.url, config=trusting) as client:
+        for _ in range(3):
+            assert client.send("GET", "/").text == "ok"
+            client.close()
+    assert resumed == [False, True, True]
+    with HttpClient(server.url, config=trusting) as another:  # another user, another session
+        assert another.send("GET", "/").text == "ok"
+    assert resumed[3:] == [False]

@@ -21,6 +21,15 @@ const server = http.createServer((request, response) => {
   } else if (kind === "close") {
     response.setHeader("connection", "close");
     response.end("bye");
+  } else if (kind === "hints") {
+    response.writeProcessing();
+    response.writeEarlyHints({ link: "</style.css>; rel=preload" });
+    response.end("after hints");
+  } else if (kind === "trailers") {
+    response.writeHead(200, { trailer: "x-sum" });
+    response.write("summed");
+    response.addTrailers({ "x-sum": "6" });
+    response.end();
   } else {
     const pieces = [];
     request.on("data", (piece) => pieces.push(piece));
