@@ -44,7 +44,10 @@ export function figure(panel, frame, view) {
   if (panel.timeless) return { traces: made.traces, layout, legend: made.legend ?? [], empty: !made.traces.length };
   const axes = Object.keys(layout).filter((name) => /^xaxis\d*$/.test(name));
   layout.shapes = axes.flatMap((name) => marks(name.replace("axis", ""), layout[name.replace("x", "y")], view));
-  if (panel.id === "responses_503") layout.annotations = eventNames(view);
+  if (panel.id === "responses_503") {
+    layout.annotations = eventNames(view);
+    layout.margin = { ...layout.margin, t: 18 };
+  }
   return { traces: made.traces, layout, legend: made.legend ?? [], empty };
 }
 
@@ -53,9 +56,8 @@ function eventNames({ events }) {
   const names = { run_start: "run began", run_end: "run ended", autoscaler_updated: "autoscaler changed", faults_changed: "faults changed" };
   return events.filter(({ kind }) => kind === "note" || kind in names).map(({ at, kind, text }) => ({
     text: plain(names[kind] ?? (text.length > 28 ? `${text.slice(0, 27)}…` : text)),
-    x: plotTime(at), xref: "x", y: 1, yref: "paper", xanchor: "left", yanchor: "top", xshift: 2,
-    showarrow: false, bgcolor: css("--card"), borderpad: 1,
-    font: { size: 10.5, color: css(kind === "note" ? "--text" : "--accent") },
+    x: plotTime(at), xref: "x", y: 1, yref: "paper", xanchor: "left", yanchor: "bottom", xshift: -3,
+    showarrow: false, font: { size: 10.5, color: css(kind === "note" ? "--text" : "--accent") },
   }));
 }
 
