@@ -30,6 +30,19 @@ class ArrivalProcess(Enum):
     POISSON = "poisson"
     """Independent of each other, as those of many people who know nothing of each other."""
 
+    @classmethod
+    def parse(cls, text: str) -> "ArrivalProcess":
+        """By its name.
+
+        Raises:
+            UsageError: there is none of that name.
+        """
+        try:
+            return cls(text)
+        except ValueError:
+            known = " or ".join(process.value for process in cls)
+            raise UsageError(f"expected {known}, got {text!r}") from None
+
 
 @dataclass(frozen=True, slots=True)
 class Share:

@@ -16,6 +16,7 @@ from flash.target import TargetOptions, resolve_target
 from loadgen.client_config import DEFAULT_HEADERS, ClientConfig
 from loadgen.exposition import Run
 from loadgen.flash_client import RetryPolicy
+from loadgen.open_model import OpenModel
 from loadgen.options import Options
 from loadgen.recorder import Recorder
 from loadgen.statistics_feed import StatisticsFeed
@@ -45,6 +46,7 @@ class Generator:
         self.started = time.time()
         self.run_seconds = 0.0  # of all runs that ended: what the recorder's totals were made in
         self.policy = RetryPolicy(options.cold_start_timeout_s)
+        self.open_model: OpenModel | None = None  # of the run, if it has one
         token = ProxyToken.from_env(os.environ)
         self.client_config = ClientConfig(
             headers=DEFAULT_HEADERS if token is None else {**DEFAULT_HEADERS, **token.headers()}

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from math import isfinite
 from typing import Any, Final
 
+from loadgen.arrival_schedule import ArrivalProcess, RateSchedule
+from loadgen.errors import UsageError
 from loadgen.flash_client import CONTAINER_HEADERS
 
 __all__ = ["Options", "add_options"]
@@ -15,7 +17,8 @@ _GROUP: Final = "flashgauge"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Options:
-    """What the options say; durations in seconds."""
+    """What the options say; durations in seconds. Without an ``arrival_rate`` the users' wait times
+    decide when they send."""
 
     flash_urls: tuple[str, ...] = ()
     modal_app: str | None = None
@@ -29,11 +32,17 @@ class Options:
     path: str = "/"
     generate: float = 0.0
     think_time_s: float = 1.0
+    arrival_rate: RateSchedule | None = None
+    arrival_process: ArrivalProcess = ArrivalProcess.CONSTANT
     dashboard_url: str = "http://127.0.0.1:8000"
 
     @classmethod
     def of(cls, parsed: Namespace) -> "Options":
-        """From Locust's parsed options; of those it lacks, as when it is a library, the default."""
+        """From Locust's parsed options; of those it lacks, as when it is a library, the default.
+
+        Raises:
+            UsageError: an arrival rate or process, from Locust's page, that is none.
+        """
         found = vars(parsed)
         default = cls()
 
@@ -42,6 +51,7 @@ class Options:
             return otherwise if given is None or given == "" else given
 
         header = value("container_header", None)
+        rate, process = value("arrival_rate", None), value("arrival_process", None)
         return cls(
             flash_urls=_several(value("flash_url", None)),
             modal_app=value("modal_app", None),
@@ -55,6 +65,10 @@ class Options:
             path=value("path", default.path),
             generate=float(value("generate", default.generate)),
             think_time_s=float(value("think_time", default.think_time_s)),
+            arrival_rate=None if rate is None else RateSchedule.parse(str(rate)),
+            arrival_process=(
+                default.arrival_process if process is None else ArrivalProcess.parse(str(process))
+            ),
             dashboard_url=value("dashboard_url", default.dashboard_url),
         )
 
@@ -91,6 +105,7 @@ def add_options(parser: Any) -> None:
         default: Any,
         text: str,
         *,
+        choices: list[str] | None = None,
         in_form: bool = True,
     ) -> None:
         group.add_argument(
@@ -98,6 +113,7 @@ def add_options(parser: Any) -> None:
             metavar=metavar,
             type=kind,
             default=default,
+            choices=choices,
             env_var="LOADGEN_" + name.upper().replace("-", "_"),
             help=text,
         ).include_in_web_ui = in_form
@@ -123,6 +139,22 @@ def add_options(parser: Any) -> None:
         _number(0.0, 86400.0),
         1.0,
         "mean pause of a user between its requests (default 1)",
+    )
+    add(
+        "arrival-rate",
+        "RATE",
+        _schedule,
+        None,
+        "open model: so many requests per second start, however long they take; or a schedule "
+        "SECOND:RATE,SECOND:RATE,... with straight lines between its points",
+    )
+    add(
+        "arrival-process",
+        "PROCESS",
+        str,
+        ArrivalProcess.CONSTANT.value,
+        "how arrivals lie around their rate, constant or poisson (default constant)",
+        choices=[process.value for process in ArrivalProcess],
     )
     add(
         "container-header",
@@ -169,6 +201,15 @@ def _number(least: float, most: float) -> Callable[[str], float]:
         return value
 
     return number
+
+
+def _schedule(text: str) -> str:
+    # It stays text: Locust sends options to its workers, and shows them in its form.
+    try:
+        RateSchedule.parse(text)
+    except UsageError as error:
+        raise ArgumentTypeError(str(error)) from None
+    return text
 
 
 def _port(text: str) -> int:

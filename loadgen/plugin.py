@@ -14,10 +14,11 @@ from locust.env import Environment
 from locust.runners import MasterRunner, Runner, WorkerRunner
 
 from flash.platform import FlashError
-from loadgen.errors import Error
+from loadgen.errors import Error, UsageError
 from loadgen.exposition import Process, render
 from loadgen.generator import Generator
 from loadgen.metrics_server import MetricsServer
+from loadgen.open_load import OpenLoad
 from loadgen.options import Options, add_options
 from loadgen.worker_reports import MESSAGE, WorkerReports
 
@@ -40,8 +41,8 @@ def install() -> None:
 
 
 def _on_init(environment: Environment, runner: Runner, web_ui: Any, **_: Any) -> None:
-    options = Options.of(environment.parsed_options or Namespace())
     try:
+        options = Options.of(environment.parsed_options or Namespace())
         generator = Generator(environment, options)
         attached = _Attached(generator, runner, web_ui)
         if not isinstance(runner, WorkerRunner):
@@ -81,6 +82,7 @@ class _Attached:
         # Locust's statistics leave with its own listeners of these; ours must fill them before.
         events.report_to_master._handlers.insert(0, self._on_report_to_master)
         events.spawning_complete._handlers.insert(0, self._on_spawning_complete)
+        OpenLoad(self._generator, self._runner).listen()
         gevent.spawn(self._flush_forever)
         if isinstance(self._runner, WorkerRunner):
             gevent.spawn(self._reports.run)
@@ -107,7 +109,10 @@ class _Attached:
             except FlashError as error:
                 _log.error("%s; the target stays %s", error, generator.platform.describe())
         if environment.parsed_options is not None:
-            generator.apply(Options.of(environment.parsed_options))
+            try:
+                generator.apply(Options.of(environment.parsed_options))
+            except UsageError as error:
+                _log.error("%s; the options stay as they were", error)
         generator.run_started()
 
     def _on_test_stop(self, **_: Any) -> None:

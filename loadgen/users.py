@@ -16,6 +16,7 @@ from locust.user.task import (
     LOCUST_STATE_WAITING,
 )
 
+from loadgen.arrival_tasks import ArrivalTasks
 from loadgen.flash_client import FlashClient
 from loadgen.generator import generator_of
 from loadgen.plugin import install
@@ -67,7 +68,11 @@ class FlashUser(User):
     def run(self) -> None:  # type: ignore[misc] # final, but there is no other way in
         """Locust's own, but for the loop over the tasks."""
         self._state = LOCUST_STATE_RUNNING
-        self._taskset_instance = UserTasks(self)
+        model = generator_of(self.environment).open_model
+        if model is None:
+            self._taskset_instance = UserTasks(self)
+        else:
+            self._taskset_instance = ArrivalTasks(self, model.dispatcher)
         try:
             try:
                 self.on_start()
@@ -98,6 +103,8 @@ class FlashUser(User):
         return bool(super().stop(force))
 
     def _ended(self, greenlet: Any) -> None:
+        if isinstance(self._taskset_instance, ArrivalTasks):
+            self._taskset_instance.leave()
         self._channel.gauges.users -= 1
         generator_of(self.environment).leave_region(self._kind, self.region)
         self.client.close()

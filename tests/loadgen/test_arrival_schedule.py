@@ -180,6 +180,12 @@ def test_shares_that_change_on_the_way_lose_and_repeat_nothing(schedule, before,
         assert sorted(met) == pytest.approx(whole)
 
 
+def test_a_process_is_known_by_its_name():
+    assert [ArrivalProcess.parse(name) for name in ("constant", "poisson")] == [CONSTANT, POISSON]
+    with pytest.raises(UsageError, match="expected constant or poisson, got 'pareto'"):
+        ArrivalProcess.parse("pareto")
+
+
 @pytest.mark.parametrize(("index", "count"), [(-1, 1), (1, 1), (3, 2), (0, 0)])
 def test_a_share_that_cannot_be_is_refused(index, count):
     with pytest.raises(UsageError):
