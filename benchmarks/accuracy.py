@@ -14,7 +14,7 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from math import ceil
+from math import ceil, nan
 from pathlib import Path
 
 from benchmarks.locust_run import LocustRun, run_locust
@@ -210,14 +210,16 @@ def _load(options: argparse.Namespace, folder: Path) -> tuple[str, list[Judgemen
 
     windows: list[MetricsPage] = []
 
-    def watch(_: int, metrics_port: int) -> None:
+    def watch(pid: int, metrics_port: int) -> None:
         """Without the beginning, when users connect, and the end, when they are stopped."""
         time.sleep(WARM_UP_S)
+        waited_s = _waited_s(pid)
         before, began = MetricsPage.scrape(metrics_port), time.monotonic()
         time.sleep(options.seconds)
         after, ended = MetricsPage.scrape(metrics_port), time.monotonic()
         windows.append(after.since(before))
         rates.append(windows[-1].total("loadgen_requests_total") / (ended - began))
+        waits.append((_waited_s(pid) - waited_s) / (ended - began))
 
     def run(think_s: float) -> LocustRun:
         return run_locust(
@@ -232,6 +234,7 @@ def _load(options: argparse.Namespace, folder: Path) -> tuple[str, list[Judgemen
         )
 
     rates: list[float] = []
+    waits: list[float] = []
     with nginx(folder / "nginx", server, core=SERVER_CORE, port=port, http=http):
         runs = [run(0.0005)]
         runs.append(run(users / (LOAD * rates[0])))
@@ -241,7 +244,8 @@ def _load(options: argparse.Namespace, folder: Path) -> tuple[str, list[Judgemen
     p50_s, p99_s = (window.quantile_s("loadgen_request_duration_seconds", q) for q in (0.5, 0.99))
     title = (
         f"{users} users at {rate:,.0f}/s of {capacity:,.0f}/s; "
-        f"p50 {p50_s * 1e3:.2f} ms, p99 {p99_s * 1e3:.2f} ms"
+        f"p50 {p50_s * 1e3:.2f} ms, p99 {p99_s * 1e3:.2f} ms; other processes had the generator "
+        f"wait for its core {waits[1]:.2%} of the time"
     )
     return title, [
         Judgement("requests: metrics, nginx", log.codes.total(), made),
@@ -249,6 +253,14 @@ def _load(options: argparse.Namespace, folder: Path) -> tuple[str, list[Judgemen
         # nginx logs whole milliseconds, and what it does here takes microseconds: 0.
         Judgement("added p99 s", log.quantile_s(0.99), p99_s, MOST_ADDED_P99_S),
     ]
+
+
+def _waited_s(pid: int) -> float:
+    """How long a process was ready to run while others had its core; NaN where nobody tells."""
+    try:
+        return int(Path(f"/proc/{pid}/schedstat").read_text().split()[1]) / 1e9
+    except OSError:
+        return nan
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -264,7 +276,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--tolerance", type=float, default=0.05, help="of quantiles, relative (default 0.05)"
     )
-    parser.add_argument("--load-users", type=int, default=500, help="of the load (default 500)")
+    parser.add_argument("--load-users", type=int, default=1000, help="of the load (default 1000)")
     parser.add_argument("--seconds", type=float, default=20.0, help="of the load (default 20)")
     parser.add_argument("--no-pin", action="store_true", help="let delays use any core")
     return parser
