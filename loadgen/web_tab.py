@@ -51,6 +51,10 @@ _LINK: Final = Markup(
     "Flash dashboard: {url}</a>"
 )
 
+# The target has been found before there is a page; Locust would ask for a host that is not needed.
+_ASKS_FOR_HOST: Final = '"missing_host_warning": true'
+_ASKS_FOR_NO_HOST: Final = '"missing_host_warning": false'
+
 
 def add_tab(
     environment: Environment, web_ui: WebUI, recorder: Recorder, dashboard_url: str
@@ -78,10 +82,11 @@ def add_tab(
         if request.endpoint == "locust.request_stats" and response.is_json:
             rows = [_shown(row) for row in summary_rows(recorder, seconds=None)]
             _add_rows(response, rows)
-        elif request.endpoint == "locust.index" and link:
-            page = response.get_data(as_text=True)
+        elif request.endpoint == "locust.index":
+            page = response.get_data(as_text=True).replace(_ASKS_FOR_HOST, _ASKS_FOR_NO_HOST)
             if link not in page:
-                response.set_data(page.replace("</body>", f"{link}</body>", 1))
+                page = page.replace("</body>", f"{link}</body>", 1)
+            response.set_data(page)
         return response
 
     assert web_ui.app is not None  # a class attribute says it may be; no object is without

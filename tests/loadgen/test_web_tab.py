@@ -7,6 +7,8 @@ from types import SimpleNamespace
 
 import pytest
 from flask import Blueprint, Flask, jsonify
+from locust import User
+from locust.env import Environment
 
 from loadgen.recorder import Recorder
 from loadgen.web_tab import TAB_KEY, add_tab
@@ -88,3 +90,14 @@ def test_other_answers_are_left_alone():
     page, _ = _page()
     assert page.get("/exceptions").get_json() == {"exceptions": []}
     assert page.get("/nothing").status_code == 404
+
+
+def test_the_page_does_not_ask_for_a_host_that_is_not_needed(monkeypatch):
+    monkeypatch.setattr("sys.argv", ["locust"])  # which Locust reads for its form
+    environment = Environment(user_classes=[User])
+    environment.create_local_runner()
+    web_ui = environment.create_web_ui("127.0.0.1", 0, delayed_start=True)
+    add_tab(environment, web_ui, Recorder(), "http://127.0.0.1:8000")
+    page = web_ui.app.test_client().get("/").get_data(as_text=True)
+    assert '"missing_host_warning": false' in page
+    assert "Flash dashboard: http://127.0.0.1:8000" in page
