@@ -119,7 +119,9 @@ def _delays(
                 core=None if options.no_pin else GENERATOR_CORE,
             )
     log = ServerLog.read(exact)
-    title = f"{len(log.times_s):,} requests of {users} users, delays logged by the server"
+    cpu = run.page.total("loadgen_cpu_ratio")
+    title = f"{len(log.times_s):,} requests of {users} users at {cpu:.2f} of a core, "
+    title += "delays logged by the server"
     judgements = [*_counts(run, log), *_quantiles(run, log, options.tolerance)]
     if by_nginx:
         title += " and by nginx before it"

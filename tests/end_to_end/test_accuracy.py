@@ -1,6 +1,7 @@
 """What is reported against what servers logged: equal counts, and quantiles that agree."""
 
 import os
+import re
 import shutil
 
 import pytest
@@ -39,6 +40,9 @@ def test_counts_and_quantiles_are_those_that_the_servers_logged(start) -> None:
     assert int(counts[0][2]) >= 20_000
     assert int(judged["refusals: metrics, server"][2]) > 0
     assert int(judged["failures: CSV, server"][2]) > 0
+    cpu = re.search(r" users at ([\d.]+) of a core", ran.output())
+    assert cpu is not None
+    assert 0.01 < float(cpu[1]) < 1.5
     for server in ("server", "nginx"):
         for quantile in ("p50", "p95", "p99", "p99.9"):
             _, exact, seen, *_ = judged[f"{quantile} s: metrics, {server}"]
