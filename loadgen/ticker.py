@@ -18,6 +18,11 @@ __all__ = ["LoopTicker", "Ticker", "TimerfdTicker", "ticker_on"]
 _READ: Final = 1  # libev's and libuv's number for it, as gevent's loops take it
 _NS: Final = 1_000_000_000
 
+# From a processor's sleep to a callback takes about this long, so the kernel's timer is set that
+# much early, and what is left is waited for awake: at most this share of the time.
+_LEAD_S: Final = 50e-6
+_LEAD_SHARE: Final = 0.05
+
 
 class Ticker(Protocol):
     """Calls its ``callback`` in the hub at the time it was last told, once."""
@@ -81,14 +86,17 @@ class TimerfdTicker:
         self._timerfd = _Timerfd()
         # First of what is ready at the same time: the others' work would make it late.
         self._watcher = loop.io(self._timerfd.file, _READ, priority=loop.MAXPRI)
+        self._moment = 0.0
         self._closed = False
 
     def __repr__(self) -> str:
         return f"<TimerfdTicker {'closed' if self._closed else self._timerfd.file}>"
 
     def wake_at(self, moment: float) -> None:
+        lead_s = min(_LEAD_S, max(0.0, (moment - perf_counter()) * _LEAD_SHARE))
+        self._moment = moment
         # perf_counter is CLOCK_MONOTONIC here, the timer's own clock. 0 would not set but unset it.
-        self._timerfd.set(max(1, round(moment * _NS)))
+        self._timerfd.set(max(1, round((moment - lead_s) * _NS)))
         if not self._watcher.active:
             self._watcher.start(self._wake)
 
@@ -106,6 +114,8 @@ class TimerfdTicker:
     def _wake(self) -> None:
         # To set it makes it unreadable again, without the read that it would take else.
         self._timerfd.set(0)
+        while perf_counter() < self._moment:
+            pass
         self._callback()
 
 
