@@ -2,14 +2,14 @@
 
 from collections import OrderedDict, deque
 from collections.abc import Callable, Hashable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from math import inf
 from operator import attrgetter
 from typing import Final
 
 from loadgen.ticker import Ticker
 
-__all__ = ["Arrived", "Dispatcher", "Lane", "Resume"]
+__all__ = ["Arrived", "Dispatcher", "Lane", "Resume", "sum_arrived"]
 
 Resume = Callable[[float], object]
 """Lets a user that waits go on with an arrival: its intended start, by the dispatcher's clock."""
@@ -30,6 +30,11 @@ class Arrived:
     dropped: int
     waiting: int
     waited: int
+
+
+def sum_arrived(several: Iterable[Arrived]) -> Arrived:
+    """What became of the arrivals of several dispatchers together."""
+    return Arrived(*map(sum, zip(*map(astuple, several), strict=True)))
 
 
 class Dispatcher:

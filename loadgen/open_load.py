@@ -3,6 +3,7 @@
 import logging
 import random
 import time
+from dataclasses import asdict
 from typing import Any, Final
 
 import gevent
@@ -10,6 +11,7 @@ from gevent import Greenlet
 from locust.runners import MasterRunner, Runner, WorkerRunner
 
 from loadgen.arrival_schedule import Share
+from loadgen.dispatcher import Arrived, sum_arrived
 from loadgen.generator import Generator
 from loadgen.open_model import OpenModel
 
@@ -17,7 +19,8 @@ __all__ = ["OpenLoad"]
 
 _log = logging.getLogger("loadgen")
 
-_MESSAGE: Final = "flashgauge_share"
+_SHARE_MESSAGE: Final = "flashgauge_share"
+_ARRIVED_MESSAGE: Final = "flashgauge_arrived"
 _LOOK_EVERY_S: Final = 1.0
 
 
@@ -26,7 +29,7 @@ class OpenLoad:
 
     The schedule begins when all users are there, so that none of its arrivals waits for a user to
     be spawned. A master tells its workers then, and whenever others have users, which share of the
-    arrivals is theirs.
+    arrivals is theirs; at the end they tell it what became of these.
     """
 
     def __init__(self, generator: Generator, runner: Runner) -> None:
@@ -35,6 +38,8 @@ class OpenLoad:
         self._began: float | None = None
         self._shares: dict[str, Share] = {}
         self._watch: Greenlet | None = None
+        self._awaited: set[str] = set()
+        self._arrived: list[Arrived] = []
 
     def listen(self) -> None:
         """To Locust's events; the generator has to know its options by then."""
@@ -43,11 +48,16 @@ class OpenLoad:
         events.test_stopping.add_listener(self._on_test_stopping)
         events.test_stop.add_listener(self._on_test_stop)
         if isinstance(self._runner, WorkerRunner):
-            self._runner.register_message(_MESSAGE, self._on_share)
-        else:
-            events.spawning_complete.add_listener(self._on_spawning_complete)
+            self._runner.register_message(_SHARE_MESSAGE, self._on_share)
+            return
+        events.spawning_complete.add_listener(self._on_spawning_complete)
+        if isinstance(self._runner, MasterRunner):
+            self._runner.register_message(_ARRIVED_MESSAGE, self._on_arrived)
+            events.quit.add_listener(self._tell_arrived)
 
     def _on_test_start(self, **_: Any) -> None:
+        self._tell_arrived()
+        self._forget_shares()
         generator, options = self._generator, self._generator.options
         generator.open_model = None
         if options.arrival_rate is not None and not isinstance(self._runner, MasterRunner):
@@ -69,11 +79,8 @@ class OpenLoad:
             self._share_out(self._runner, self._began)
 
     def _on_test_stopping(self, **_: Any) -> None:
-        if self._watch is not None:
-            self._watch.kill(block=False)
-            self._watch = None
-        self._began = None
-        self._shares = {}
+        self._awaited = set(self._shares)
+        self._forget_shares()
         model = self._generator.open_model
         if model is not None:
             model.end()
@@ -83,17 +90,16 @@ class OpenLoad:
         if model is None:
             return
         arrived = model.dispatcher.arrived()
-        _log.log(
-            logging.WARNING if arrived.dropped else logging.INFO,
-            "open model: %d arrivals came due, %d were begun, and %d dropped because no user was "
-            "free before the end; %d waited for a user",
-            arrived.intended,
-            arrived.started,
-            arrived.dropped,
-            arrived.waited,
-        )
+        _log_arrived(arrived)
+        if isinstance(self._runner, WorkerRunner):
+            self._runner.send_message(_ARRIVED_MESSAGE, asdict(arrived))
 
     # Of a master.
+
+    def _forget_shares(self) -> None:
+        if self._watch is not None:
+            self._watch.kill(block=False)
+        self._began, self._shares, self._watch = None, {}, None
 
     def _keep_sharing(self, runner: MasterRunner) -> None:
         while True:
@@ -114,7 +120,22 @@ class OpenLoad:
             index, count = (0, 0) if share is None else (share.index, share.count)
             elapsed_s = time.monotonic() - began
             data = {"index": index, "count": count, "elapsed_s": elapsed_s}
-            runner.send_message(_MESSAGE, data, client.id)
+            runner.send_message(_SHARE_MESSAGE, data, client.id)
+
+    def _on_arrived(self, msg: Any, **_: Any) -> None:
+        self._arrived.append(Arrived(**msg.data))
+        self._awaited.discard(msg.node_id)
+        if not self._awaited:
+            self._tell_arrived()
+
+    def _tell_arrived(self, **_: Any) -> None:
+        """Log what became of the workers' arrivals, unless that has been done."""
+        if self._awaited:
+            names = ", ".join(sorted(self._awaited))
+            _log.warning("open model: these workers did not tell of their arrivals: %s", names)
+        if self._arrived:
+            _log_arrived(sum_arrived(self._arrived))
+        self._awaited, self._arrived = set(), []
 
     # Of a worker.
 
@@ -124,3 +145,15 @@ class OpenLoad:
             count = int(msg.data["count"])
             share = Share(int(msg.data["index"]), count) if count else None
             model.take_share(share, elapsed_s=float(msg.data["elapsed_s"]))
+
+
+def _log_arrived(arrived: Arrived) -> None:
+    _log.log(
+        logging.WARNING if arrived.dropped else logging.INFO,
+        "open model: %d arrivals came due, %d were begun, and %d dropped because no user was free "
+        "before the end; %d waited for a user",
+        arrived.intended,
+        arrived.started,
+        arrived.dropped,
+        arrived.waited,
+    )

@@ -113,6 +113,7 @@ def test_several_workers_make_the_schedules_arrivals_together(start, server, fre
     for worker in workers:
         assert worker.wait(within_s=20) == 0, worker.output()
         assert due(worker.output()) == (200, 200, 0)
+    assert due(ran.output()) == (400, 400, 0)
     assert served() == 400
 
 

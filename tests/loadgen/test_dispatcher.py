@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from loadgen.dispatcher import Arrived, Dispatcher
+from loadgen.dispatcher import Arrived, Dispatcher, sum_arrived
 
 
 class Scripted:
@@ -76,6 +76,11 @@ def dispatcher(time):
 
 def counted(intended, started, *, dropped=0, waiting=0, waited=0):
     return Arrived(intended, started, dropped, waiting, waited)
+
+
+def test_what_arrived_at_several_is_summed():
+    several = [Arrived(10, 7, 2, 1, 5), Arrived(100, 100, 0, 0, 3)]
+    assert sum_arrived(several) == Arrived(110, 107, 2, 1, 8)
 
 
 def test_a_free_user_is_handed_each_arrival_at_its_time(dispatcher, time):
