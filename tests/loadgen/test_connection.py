@@ -1,5 +1,7 @@
 """One connection by itself: what happens to it while somebody waits."""
 
+from time import perf_counter
+
 import gevent
 import pytest
 from gevent.event import Event
@@ -127,3 +129,27 @@ def test_a_closed_connection_is_not_swept(connect):
     connection.close()
     connection.close()
     assert len(sweeper) == before
+
+
+def test_what_has_come_is_read_before_timers_that_are_due(connect):
+    order = []
+    timers = []
+
+    def script(peer, _n):
+        for _ in range(2):
+            peer.request()
+            timers.append(gevent.get_hub().loop.timer(0.001))
+            timers[-1].start(order.append, "timer")
+            peer.send(OK)
+            due = perf_counter() + 0.005
+            while perf_counter() < due:
+                pass  # the loop learns of both in one turn
+        peer.wait_closed()
+
+    connection = connect(script)
+    for _ in range(2):
+        connection.exchange(REQUEST)
+        order.append("response")
+        while len(order) % 2:
+            gevent.idle()
+    assert order == ["response", "timer"] * 2
