@@ -12,9 +12,7 @@ __all__ = ["WholeResponseParser"]
 _CR_OR_LF: Final = (13, 10)
 # llhttp takes other protocols and control characters as well, and of an HTTP/1.0 peer that says
 # both that it keeps the connection and that it closes it, it believes the first.
-_STATUS_LINE: Final = re.compile(
-    rb"HTTP/1\.1 [1-9][0-9][0-9](?: [^\x00-\x08\x0a-\x1f\x7f]*+)?\r"
-)
+_STATUS_LINE: Final = re.compile(rb"HTTP/1\.1 [1-9][0-9][0-9](?: [^\x00-\x08\x0a-\x1f\x7f]*+)?\r")
 
 
 class WholeResponseParser:
