@@ -80,15 +80,14 @@ class Dispatcher:
         self._set()
 
     def end(self) -> None:
-        """No arrival begins from now on, and those that wait are dropped. It may be repeated."""
+        """No arrival begins from now on, and those that wait are dropped. It may be repeated.
+
+        An arrival since the last tick has not come: no user was wanting for it, and it is the end
+        of the run itself that keeps the hub busy then.
+        """
         if self._ended:
             return
         self._ended = True
-        now = self._clock()
-        while self._next <= now:
-            self._draw()
-            self._intended += 1
-            self._dropped += 1
         self._next = inf
         self._ticker.close()
         for queue in self._queues():

@@ -44,7 +44,7 @@ class OpenLoad:
     def listen(self) -> None:
         """To Locust's events; the generator has to know its options by then."""
         events = self._generator.environment.events
-        events.test_start.add_listener(self._on_test_start)
+        events.test_start.add_listener(self.on_test_start)
         events.test_stopping.add_listener(self._on_test_stopping)
         events.test_stop.add_listener(self._on_test_stop)
         if isinstance(self._runner, WorkerRunner):
@@ -55,7 +55,8 @@ class OpenLoad:
             self._runner.register_message(_ARRIVED_MESSAGE, self._on_arrived)
             events.quit.add_listener(self._tell_arrived)
 
-    def _on_test_start(self, **_: Any) -> None:
+    def on_test_start(self, **_: Any) -> None:
+        """A run begins; for those that could not listen yet."""
         self._tell_arrived()
         self._forget_shares()
         generator, options = self._generator, self._generator.options

@@ -52,6 +52,9 @@ def _on_init(environment: Environment, runner: Runner, web_ui: Any, **_: Any) ->
     except (FlashError, Error) as error:
         _leave(error)
     attached.listen()
+    if isinstance(runner, WorkerRunner) and runner.last_received_spawn_timestamp:
+        # A worker that joins a run is told to start before it is ready to hear of it.
+        attached.catch_up(environment)
 
 
 def _leave(error: Exception) -> NoReturn:
@@ -70,6 +73,7 @@ class _Attached:
         self._metrics: MetricsServer | None = None
         self._cpu_at = (time.monotonic(), time.process_time())
         self._cpu_ratio = 0.0
+        self._open_load = OpenLoad(generator, runner)
         self._reports = WorkerReports(generator.recorder, partial(runner.send_message, MESSAGE))
 
     def serve_metrics(self) -> None:
@@ -84,7 +88,7 @@ class _Attached:
         # Locust's statistics leave with its own listeners of these; ours must fill them before.
         events.report_to_master._handlers.insert(0, self._on_report_to_master)
         events.spawning_complete._handlers.insert(0, self._on_spawning_complete)
-        OpenLoad(self._generator, self._runner).listen()
+        self._open_load.listen()
         gevent.spawn(self._flush_forever)
         if isinstance(self._runner, WorkerRunner):
             gevent.spawn(self._reports.run)
@@ -100,6 +104,13 @@ class _Attached:
                 self._generator.options.dashboard_url,
             )
 
+    def catch_up(self, environment: Environment) -> None:
+        """A run has begun already; its users wait for the generator."""
+        # First what they look at, without giving way to them.
+        self._apply_options(environment)
+        self._open_load.on_test_start()
+        self._on_test_start(environment)
+
     # What Locust tells.
 
     def _on_test_start(self, environment: Environment, **_: Any) -> None:
@@ -110,12 +121,15 @@ class _Attached:
                 generator.find_target()
             except FlashError as error:
                 _log.error("%s; the target stays %s", error, generator.platform.describe())
+        self._apply_options(environment)
+        generator.run_started()
+
+    def _apply_options(self, environment: Environment) -> None:
         if environment.parsed_options is not None:
             try:
-                generator.apply(Options.of(environment.parsed_options))
+                self._generator.apply(Options.of(environment.parsed_options))
             except UsageError as error:
                 _log.error("%s; the options stay as they were", error)
-        generator.run_started()
 
     def _on_test_stop(self, **_: Any) -> None:
         gc.unfreeze()

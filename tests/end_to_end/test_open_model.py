@@ -117,6 +117,30 @@ def test_several_workers_make_the_schedules_arrivals_together(start, server, fre
     assert served() == 400
 
 
+def test_a_worker_that_joins_late_takes_its_share_from_the_others(start, server, http, free_ports):
+    """200/s for 6 s, begun by one worker and ended by two: not more, and hardly less."""
+    url, served = server(0.0, 3600.0)
+    metrics, master = free_ports(2)
+    ran = start(
+        *locust("--master", "--expect-workers", "1", "--master-bind-host", "127.0.0.1"),
+        *("--master-bind-port", str(master), "--metrics-port", str(metrics)),
+        *("--flash-url", f"us-east={url}", "--arrival-rate", "0:200,6:200,6:0"),
+        *("-u", "20", "-r", "100", "-t", "9s"),
+    )
+    work = ("-m", "locust", "-f", "loadgen", "--worker", "--master-port", str(master))
+    workers = [start(*work, "--flash-url", f"us-east={url}")]
+    http.until(lambda: served() > 100, within_s=20, what="the first worker's requests")
+    workers.append(start(*work, "--flash-url", f"us-east={url}"))
+    assert ran.wait(within_s=40) == 0, ran.output()
+    for worker in workers:
+        assert worker.wait(within_s=20) == 0, worker.output()
+    # The two agree on the time to some milliseconds: an arrival at the change may be with neither.
+    assert served() == pytest.approx(1200, abs=4)
+    first, second = (due(worker.output()) for worker in workers)
+    assert due(ran.output()) == (first[0] + second[0], served(), 0)
+    assert second[0] > 200
+
+
 def test_what_no_user_was_free_for_is_told(start, server, free_ports):
     """Two users meet a server that stalls for good: both wait, and everybody else in vain."""
     url, _ = server(3600.0, 0.01)
