@@ -70,7 +70,9 @@ def running(
 
 
 @contextmanager
-def nginx(folder: Path, server: str, *, core: int, port: int, http: str = "") -> Iterator[None]:
+def nginx(
+    folder: Path, server: str, *, core: int, port: int, http: str = ""
+) -> Iterator[subprocess.Popen[bytes]]:
     """nginx with one worker, ``server`` in its server block and ``http`` in its http block."""
     folder.mkdir(parents=True, exist_ok=True)
     config = folder / "nginx.conf"
@@ -87,8 +89,8 @@ http {{
 """
     )
     command = [program("nginx"), "-p", str(folder), "-c", str(config)]
-    with running(pinned(core, command), port=port, log=folder / "output.txt"):
-        yield
+    with running(pinned(core, command), port=port, log=folder / "output.txt") as process:
+        yield process
 
 
 def machine() -> str:
