@@ -23,6 +23,7 @@ from pathlib import Path
 from urllib.request import ProxyHandler, build_opener
 
 from benchmarks.peers import free_port, machine, nginx, pinned, program, running
+from benchmarks.wrk_output import WrkOutput
 
 PROXY_CORE = 0
 LOAD_CORE = 1
@@ -39,16 +40,6 @@ class Case:
     connections: int
     path: str
     script: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Figures:
-    """What wrk saw; ``rate`` in requests/s, the others in milliseconds."""
-
-    rate: float
-    p50_ms: float
-    p99_ms: float
-    failed: int
 
 
 FIXED = 'wrk.headers["Modal-Session-ID"] = "session-1"'
@@ -72,7 +63,7 @@ CASES = (
 def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     cases = [case for case in CASES if re.search(options.cases, case.name)]
-    table: dict[tuple[str, str], list[Figures]] = {}
+    table: dict[tuple[str, str], list[WrkOutput]] = {}
     with tempfile.TemporaryDirectory() as made, ExitStack() as stack:
         folder = Path(made)
         folder.chmod(0o755)  # nginx started by root reads files as nobody
@@ -215,7 +206,7 @@ def _wait_for(condition: Callable[[], bool], *, what: str, within_s: float = 30.
         time.sleep(0.1)
 
 
-def _wrk(folder: Path, case: Case, port: int, seconds: float) -> Figures:
+def _wrk(folder: Path, case: Case, port: int, seconds: float) -> WrkOutput:
     command = [program("wrk"), "-t1", f"-c{case.connections}", f"-d{seconds:g}s", "--latency"]
     if case.script:
         script = folder / "traffic.lua"
@@ -229,34 +220,11 @@ def _wrk(folder: Path, case: Case, port: int, seconds: float) -> Figures:
         check=False,
         timeout=seconds + 60,
     )
-    out = done.stdout
-    errors = re.search(r"connect (\d+), read (\d+), write (\d+), timeout (\d+)", out)
-    refused = re.search(r"Non-2xx or 3xx responses: (\d+)", out)
-    failed = sum(map(int, errors.groups())) if errors else 0
-    return Figures(
-        rate=float(_found(r"Requests/sec:\s+([\d.]+)", out)),
-        p50_ms=_ms(_found(r"\n\s+50%\s+(\S+)", out)),
-        p99_ms=_ms(_found(r"\n\s+99%\s+(\S+)", out)),
-        failed=failed + (int(refused[1]) if refused else 0),
-    )
-
-
-def _found(pattern: str, text: str) -> str:
-    match = re.search(pattern, text)
-    if match is None:
-        sys.exit(f"benchmark: no {pattern!r} in this output:\n{text}")
-    return match[1]
-
-
-def _ms(text: str) -> float:
-    for unit, factor in (("us", 1e-3), ("ms", 1.0), ("s", 1e3)):
-        if text.endswith(unit):
-            return float(text.removesuffix(unit)) * factor
-    sys.exit(f"benchmark: expected a duration as wrk prints it, got {text!r}")
+    return WrkOutput.read(done.stdout)
 
 
 def _markdown(
-    table: dict[tuple[str, str], list[Figures]], cases: list[str], peers: list[str]
+    table: dict[tuple[str, str], list[WrkOutput]], cases: list[str], peers: list[str]
 ) -> str:
     lines = [
         machine(),
@@ -277,7 +245,7 @@ def _markdown(
     return "\n".join(lines)
 
 
-def _median(runs: list[Figures], name: str) -> float:
+def _median(runs: list[WrkOutput], name: str) -> float:
     return statistics.median(getattr(run, name) for run in runs) if runs else 0.0
 
 

@@ -7,7 +7,6 @@ rounds; the peers take turns within a round, so that a drift of the machine hits
 
 import argparse
 import json
-import re
 import statistics
 import subprocess
 import sys
@@ -22,6 +21,7 @@ from urllib.request import ProxyHandler, build_opener
 import psutil
 
 from benchmarks.peers import free_port, machine, nginx, pinned, program, running
+from benchmarks.wrk_output import WrkOutput, found
 
 GENERATOR_CORE, SERVER_CORE = 0, 1
 _OPENER = build_opener(ProxyHandler({}))
@@ -127,12 +127,12 @@ def _wrk(url: str, connections: int, seconds: float) -> Figures:
     out, cpu_s = _finished(
         [program("wrk"), "-t1", f"-c{connections}", f"-d{seconds:.0f}s", "--latency", url]
     )
-    made = int(_found(r"(\d+) requests in", out))
+    seen = WrkOutput.read(out)
     return Figures(
-        rate=float(_found(r"Requests/sec:\s+([\d.]+)", out)),
-        p50_ms=_wrk_ms(_found(r"50%\s+(\S+)", out)),
-        p99_ms=_wrk_ms(_found(r"99%\s+(\S+)", out)),
-        cpu_us=cpu_s / made * 1e6,
+        rate=seen.rate,
+        p50_ms=seen.p50_ms,
+        p99_ms=seen.p99_ms,
+        cpu_us=cpu_s / seen.requests * 1e6,
     )
 
 
@@ -140,11 +140,11 @@ def _hey(url: str, connections: int, seconds: float) -> Figures:
     out, cpu_s = _finished(
         [program("hey"), "-z", f"{seconds:.0f}s", "-c", str(connections), "-cpus", "1", url]
     )
-    rate = float(_found(r"Requests/sec:\s+([\d.]+)", out))
+    rate = float(found(r"Requests/sec:\s+([\d.]+)", out))
     return Figures(
         rate=rate,
-        p50_ms=float(_found(r"50% in ([\d.]+)", out)) * 1e3,
-        p99_ms=float(_found(r"99% in ([\d.]+)", out)) * 1e3,
+        p50_ms=float(found(r"50% in ([\d.]+)", out)) * 1e3,
+        p99_ms=float(found(r"99% in ([\d.]+)", out)) * 1e3,
         cpu_us=cpu_s / (rate * seconds) * 1e6,
     )
 
@@ -163,19 +163,6 @@ def _finished(command: list[str]) -> tuple[str, float]:
         time.sleep(0.1)
     assert process.stdout is not None
     return process.stdout.read(), cpu_s
-
-
-def _found(pattern: str, text: str) -> str:
-    match = re.search(pattern, text)
-    if match is None:
-        print(f"benchmark: no {pattern!r} in this output:\n{text}", file=sys.stderr)
-        sys.exit(1)
-    return match[1]
-
-
-def _wrk_ms(text: str) -> float:
-    number, unit = re.fullmatch(r"([\d.]+)(us|ms|s)", text).groups()  # type: ignore[union-attr] # wrk's only form
-    return float(number) * {"us": 1e-3, "ms": 1.0, "s": 1e3}[unit]
 
 
 def _certificate(folder: Path) -> str:
