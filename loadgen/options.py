@@ -4,15 +4,13 @@ from argparse import ArgumentTypeError, Namespace
 from collections.abc import Callable
 from dataclasses import dataclass
 from math import isfinite
-from typing import Any, Final
+from typing import Any
 
 from loadgen.arrival_schedule import ArrivalProcess, RateSchedule
 from loadgen.errors import UsageError
 from loadgen.flash_client import CONTAINER_HEADERS
 
 __all__ = ["Options", "add_options"]
-
-_GROUP: Final = "flashgauge"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,15 +74,22 @@ class Options:
 def add_options(parser: Any) -> None:
     """Add the options to Locust's parser, and make its own page listen to this machine only."""
     parser.set_defaults(web_host="127.0.0.1")
-    group = parser.add_argument_group(
-        _GROUP,
-        "Load for Modal HTTP Servers. MODAL_PROXY_TOKEN_ID and MODAL_PROXY_TOKEN_SECRET "
-        "(environment only) hold the proxy token of a server that needs one.",
+    target = parser.add_argument_group(
+        "flashgauge: target",
+        "Where the Modal HTTP Server is; without any of these a local edge at its default address. "
+        "MODAL_PROXY_TOKEN_ID and MODAL_PROXY_TOKEN_SECRET (environment only) hold the proxy token "
+        "of a server that needs one.",
     )
+    refusals = parser.add_argument_group("flashgauge: cold starts and sessions")
+    traffic = parser.add_argument_group(
+        "flashgauge: traffic", "What StickyUser and NonStickyUser request."
+    )
+    open_model = parser.add_argument_group("flashgauge: open load model")
+    figures = parser.add_argument_group("flashgauge: figures")
     # The target's variables are read after all options, whatever their kind, so Locust's parser
     # must not mix the two.
     # Only the parser itself takes ``include_in_web_ui``; of a group it is set on what is added.
-    group.add_argument(
+    target.add_argument(
         "--flash-url",
         action="append",
         metavar="REGION=URL",
@@ -96,9 +101,10 @@ def add_options(parser: Any) -> None:
         ("modal-server", "NAME", "its server, for the @app.server form [env FLASH_MODAL_SERVER]"),
         ("flash-edge", "URL", "admin address of a local edge [env FLASH_EDGE]"),
     ):
-        group.add_argument(f"--{name}", metavar=metavar, help=text).include_in_web_ui = False
+        target.add_argument(f"--{name}", metavar=metavar, help=text).include_in_web_ui = False
 
     def add(
+        group: Any,
         name: str,
         metavar: str,
         kind: Callable[[str], Any],
@@ -119,14 +125,25 @@ def add_options(parser: Any) -> None:
         ).include_in_web_ui = in_form
 
     add(
+        refusals,
         "cold-start-timeout",
         "SECONDS",
         _number(0.0, 86400.0),
         120.0,
         "how long a request that meets 503 or 429 is tried again (default 120)",
     )
-    add("path", "PATH", _path, "/", "what StickyUser and NonStickyUser GET (default /)")
     add(
+        refusals,
+        "container-header",
+        "NAME",
+        str,
+        None,
+        "response header that names the container (default x-edge-container, else x-container-id)",
+        in_form=False,
+    )
+    add(traffic, "path", "PATH", _path, "/", "what they GET (default /)")
+    add(
+        traffic,
         "generate",
         "SHARE",
         _number(0.0, 1.0),
@@ -134,6 +151,7 @@ def add_options(parser: Any) -> None:
         "share of their requests that are POST /generate, streamed (default 0)",
     )
     add(
+        traffic,
         "think-time",
         "SECONDS",
         _number(0.0, 86400.0),
@@ -141,6 +159,7 @@ def add_options(parser: Any) -> None:
         "mean pause of a user between its requests (default 1)",
     )
     add(
+        open_model,
         "arrival-rate",
         "RATE",
         _schedule,
@@ -149,6 +168,7 @@ def add_options(parser: Any) -> None:
         "SECOND:RATE,SECOND:RATE,... with straight lines between its points",
     )
     add(
+        open_model,
         "arrival-process",
         "PROCESS",
         str,
@@ -157,14 +177,7 @@ def add_options(parser: Any) -> None:
         choices=[process.value for process in ArrivalProcess],
     )
     add(
-        "container-header",
-        "NAME",
-        str,
-        None,
-        "response header that names the container (default x-edge-container, else x-container-id)",
-        in_form=False,
-    )
-    add(
+        figures,
         "metrics-host",
         "ADDRESS",
         str,
@@ -173,6 +186,7 @@ def add_options(parser: Any) -> None:
         in_form=False,
     )
     add(
+        figures,
         "metrics-port",
         "PORT",
         _port,
@@ -181,6 +195,7 @@ def add_options(parser: Any) -> None:
         in_form=False,
     )
     add(
+        figures,
         "dashboard-url",
         "URL",
         str,

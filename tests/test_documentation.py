@@ -116,8 +116,12 @@ def locust_parser() -> argparse.ArgumentParser:
 
 
 def loadgen_actions() -> list[argparse.Action]:
-    groups = [group for group in locust_parser()._action_groups if group.title == "flashgauge"]
-    return groups[0]._group_actions
+    return [
+        action
+        for group in locust_parser()._action_groups
+        if (group.title or "").startswith("flashgauge: ")
+        for action in group._group_actions
+    ]
 
 
 def demo_parser() -> argparse.ArgumentParser:

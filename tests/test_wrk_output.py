@@ -35,5 +35,5 @@ def test_socket_errors_and_other_statuses_are_failures() -> None:
 
 
 def test_what_wrk_does_not_print_ends_the_benchmark() -> None:
-    with pytest.raises(SystemExit, match="no .* in this output"):
+    with pytest.raises(SystemExit, match="in this output"):
         WrkOutput.read("unable to connect")
