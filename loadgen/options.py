@@ -1,16 +1,17 @@
-"""The load generator's options on Locust's command line, in its web form, and by environment."""
+"""The load generator's options, and what they say."""
 
-from argparse import ArgumentTypeError, Namespace
+from argparse import Namespace
 from collections.abc import Callable
 from dataclasses import dataclass
-from math import isfinite
-from typing import Any
+from math import isfinite, nan
+from typing import Any, Final
 
 from loadgen.arrival_schedule import ArrivalProcess, RateSchedule
 from loadgen.errors import UsageError
 from loadgen.flash_client import CONTAINER_HEADERS
+from loadgen.option import Group, Option
 
-__all__ = ["Options", "add_options"]
+__all__ = ["OPTIONS", "Options", "add_options"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,170 +40,27 @@ class Options:
         """From Locust's parsed options; of those it lacks, as when it is a library, the default.
 
         Raises:
-            UsageError: an arrival rate or process, from Locust's page, that is none.
+            UsageError: a value, as one from Locust's page, that cannot be used.
         """
         found = vars(parsed)
-        default = cls()
-
-        def value(name: str, otherwise: Any) -> Any:
-            given = found.get(name)
-            return otherwise if given is None or given == "" else given
-
-        header = value("container_header", None)
-        rate, process = value("arrival_rate", None), value("arrival_process", None)
-        return cls(
-            flash_urls=_several(value("flash_url", None)),
-            modal_app=value("modal_app", None),
-            modal_cls=value("modal_cls", None),
-            modal_server=value("modal_server", None),
-            flash_edge=value("flash_edge", None),
-            cold_start_timeout_s=float(value("cold_start_timeout", default.cold_start_timeout_s)),
-            container_headers=CONTAINER_HEADERS if header is None else (str(header).lower(),),
-            metrics_host=value("metrics_host", default.metrics_host),
-            metrics_port=int(value("metrics_port", default.metrics_port)),
-            path=value("path", default.path),
-            generate=float(value("generate", default.generate)),
-            think_time_s=float(value("think_time", default.think_time_s)),
-            arrival_rate=None if rate is None else RateSchedule.parse(str(rate)),
-            arrival_process=(
-                default.arrival_process if process is None else ArrivalProcess.parse(str(process))
-            ),
-            dashboard_url=value("dashboard_url", default.dashboard_url),
-        )
+        values: dict[str, Any] = {
+            option.field or option.dest: option.value(found[option.dest])
+            for option in OPTIONS
+            if option.is_given(found)
+        }
+        return cls(**values)
 
 
 def add_options(parser: Any) -> None:
     """Add the options to Locust's parser, and make its own page listen to this machine only."""
     parser.set_defaults(web_host="127.0.0.1")
-    target = parser.add_argument_group(
-        "flashgauge: target",
-        "Where the Modal HTTP Server is; without any of these a local edge at its default address. "
-        "MODAL_PROXY_TOKEN_ID and MODAL_PROXY_TOKEN_SECRET (environment only) hold the proxy token "
-        "of a server that needs one.",
-    )
-    refusals = parser.add_argument_group("flashgauge: cold starts and sessions")
-    traffic = parser.add_argument_group(
-        "flashgauge: traffic", "What StickyUser and NonStickyUser request."
-    )
-    open_model = parser.add_argument_group("flashgauge: open load model")
-    figures = parser.add_argument_group("flashgauge: figures")
-    # The target's variables are read after all options, whatever their kind, so Locust's parser
-    # must not mix the two.
-    # Only the parser itself takes ``include_in_web_ui``; of a group it is set on what is added.
-    target.add_argument(
-        "--flash-url",
-        action="append",
-        metavar="REGION=URL",
-        help="a region's flash URL; repeat it [env FLASH_URLS, comma separated]",
-    ).include_in_web_ui = False
-    for name, metavar, text in (
-        ("modal-app", "APP", "deployed Modal app that holds the target [env FLASH_MODAL_APP]"),
-        ("modal-cls", "CLS", "its class, for the @app.cls form [env FLASH_MODAL_CLS]"),
-        ("modal-server", "NAME", "its server, for the @app.server form [env FLASH_MODAL_SERVER]"),
-        ("flash-edge", "URL", "admin address of a local edge [env FLASH_EDGE]"),
-    ):
-        target.add_argument(f"--{name}", metavar=metavar, help=text).include_in_web_ui = False
-
-    def add(
-        group: Any,
-        name: str,
-        metavar: str,
-        kind: Callable[[str], Any],
-        default: Any,
-        text: str,
-        *,
-        choices: list[str] | None = None,
-        in_form: bool = True,
-    ) -> None:
-        group.add_argument(
-            f"--{name}",
-            metavar=metavar,
-            type=kind,
-            default=default,
-            choices=choices,
-            env_var="LOADGEN_" + name.upper().replace("-", "_"),
-            help=text,
-        ).include_in_web_ui = in_form
-
-    add(
-        refusals,
-        "cold-start-timeout",
-        "SECONDS",
-        _number(0.0, 86400.0),
-        120.0,
-        "how long a request that meets 503 or 429 is tried again (default 120)",
-    )
-    add(
-        refusals,
-        "container-header",
-        "NAME",
-        str,
-        None,
-        "response header that names the container (default x-edge-container, else x-container-id)",
-        in_form=False,
-    )
-    add(traffic, "path", "PATH", _path, "/", "what they GET (default /)")
-    add(
-        traffic,
-        "generate",
-        "SHARE",
-        _number(0.0, 1.0),
-        0.0,
-        "share of their requests that are POST /generate, streamed (default 0)",
-    )
-    add(
-        traffic,
-        "think-time",
-        "SECONDS",
-        _number(0.0, 86400.0),
-        1.0,
-        "mean pause of a user between its requests (default 1)",
-    )
-    add(
-        open_model,
-        "arrival-rate",
-        "RATE",
-        _schedule,
-        None,
-        "open model: so many requests per second start, however long they take; or a schedule "
-        "SECOND:RATE,SECOND:RATE,... with straight lines between its points",
-    )
-    add(
-        open_model,
-        "arrival-process",
-        "PROCESS",
-        str,
-        ArrivalProcess.CONSTANT.value,
-        "how arrivals lie around their rate, constant or poisson (default constant)",
-        choices=[process.value for process in ArrivalProcess],
-    )
-    add(
-        figures,
-        "metrics-host",
-        "ADDRESS",
-        str,
-        "127.0.0.1",
-        "address of the Prometheus page (default 127.0.0.1)",
-        in_form=False,
-    )
-    add(
-        figures,
-        "metrics-port",
-        "PORT",
-        _port,
-        9646,
-        "port of the Prometheus page (default 9646)",
-        in_form=False,
-    )
-    add(
-        figures,
-        "dashboard-url",
-        "URL",
-        str,
-        "http://127.0.0.1:8000",
-        "where the dashboard is, for a link to it (default http://127.0.0.1:8000)",
-        in_form=False,
-    )
+    default = Options()
+    groups: dict[str, Any] = {}
+    for option in OPTIONS:
+        title, description = option.group.title, option.group.description
+        if title not in groups:
+            groups[title] = parser.add_argument_group(f"flashgauge: {title}", description)
+        option.add_to(groups[title], getattr(default, option.field or option.dest))
 
 
 def _number(least: float, most: float) -> Callable[[str], float]:
@@ -210,36 +68,151 @@ def _number(least: float, most: float) -> Callable[[str], float]:
         try:
             value = float(text)
         except ValueError:
-            value = float("nan")
+            value = nan
         if not isfinite(value) or not least <= value <= most:
-            raise ArgumentTypeError(f"expected a number from {least:g} to {most:g}, got {text!r}")
+            raise UsageError(f"expected a number from {least:g} to {most:g}, got {text!r}")
         return value
 
     return number
 
 
-def _schedule(text: str) -> str:
-    # It stays text: Locust sends options to its workers, and shows them in its form.
-    try:
-        RateSchedule.parse(text)
-    except UsageError as error:
-        raise ArgumentTypeError(str(error)) from None
-    return text
-
-
 def _port(text: str) -> int:
     if not (text.isascii() and text.isdigit()) or int(text) > 65535:
-        raise ArgumentTypeError(f"expected a port from 0 to 65535, got {text!r}")
+        raise UsageError(f"expected a port from 0 to 65535, got {text!r}")
     return int(text)
 
 
 def _path(text: str) -> str:
     if not text.startswith("/") or any(c.isspace() or not c.isprintable() for c in text):
-        raise ArgumentTypeError(f"expected a path that begins with a slash, got {text!r}")
+        raise UsageError(f"expected a path that begins with a slash, got {text!r}")
     return text
 
 
-def _several(given: object) -> tuple[str, ...]:
-    if given is None:
-        return ()
-    return tuple(map(str, given)) if isinstance(given, list) else (str(given),)
+def _header_names(text: str) -> tuple[str, ...]:
+    return (text.lower(),)
+
+
+_SECONDS: Final = _number(0.0, 86400.0)
+_TARGET: Final = Group(
+    "target",
+    "Where the Modal HTTP Server is; without any of these a local edge at its default address. "
+    "MODAL_PROXY_TOKEN_ID and MODAL_PROXY_TOKEN_SECRET (environment only) hold the proxy token "
+    "of a server that needs one.",
+)
+_REFUSALS: Final = Group("cold starts and sessions")
+_TRAFFIC: Final = Group("traffic", "What StickyUser and NonStickyUser request.")
+_OPEN_MODEL: Final = Group("open load model")
+_FIGURES: Final = Group("figures")
+
+
+def _of_target(name: str, metavar: str, help: str, variable: str) -> Option:
+    # The target's variables are read after all options, whatever their kind, so Locust's parser
+    # must not mix the two.
+    return Option(
+        name,
+        metavar,
+        _TARGET,
+        str,
+        help,
+        in_form=False,
+        variable=variable,
+        variable_read_later=True,
+    )
+
+
+# In the order of the help.
+OPTIONS: Final = (
+    Option(
+        "flash-url",
+        "REGION=URL",
+        _TARGET,
+        str,
+        "a region's flash URL; repeat it, in the variable with commas between",
+        field="flash_urls",
+        repeat=True,
+        in_form=False,
+        variable="FLASH_URLS",
+        variable_read_later=True,
+    ),
+    _of_target("modal-app", "APP", "deployed Modal app that holds the target", "FLASH_MODAL_APP"),
+    _of_target("modal-cls", "CLS", "its class, for the @app.cls form", "FLASH_MODAL_CLS"),
+    _of_target(
+        "modal-server", "NAME", "its server, for the @app.server form", "FLASH_MODAL_SERVER"
+    ),
+    _of_target("flash-edge", "URL", "admin address of a local edge", "FLASH_EDGE"),
+    Option(
+        "cold-start-timeout",
+        "SECONDS",
+        _REFUSALS,
+        _SECONDS,
+        "how long a request that meets 503 or 429 is tried again",
+        field="cold_start_timeout_s",
+    ),
+    Option(
+        "container-header",
+        "NAME",
+        _REFUSALS,
+        _header_names,
+        "response header that names the container",
+        field="container_headers",
+        default="x-edge-container, else x-container-id",
+        in_form=False,
+    ),
+    Option("path", "PATH", _TRAFFIC, _path, "what they GET"),
+    Option(
+        "generate",
+        "SHARE",
+        _TRAFFIC,
+        _number(0.0, 1.0),
+        "share of their requests that are POST /generate, streamed",
+    ),
+    Option(
+        "think-time",
+        "SECONDS",
+        _TRAFFIC,
+        _SECONDS,
+        "mean pause of a user between its requests",
+        field="think_time_s",
+    ),
+    Option(
+        "arrival-rate",
+        "RATE",
+        _OPEN_MODEL,
+        RateSchedule.parse,
+        "open model: so many requests per second start, however long they take; or a schedule "
+        "SECOND:RATE,SECOND:RATE,... with straight lines between its points",
+    ),
+    Option(
+        "arrival-process",
+        "PROCESS",
+        _OPEN_MODEL,
+        ArrivalProcess.parse,
+        "how arrivals lie around their rate, constant or poisson",
+        choices=tuple(process.value for process in ArrivalProcess),
+    ),
+    Option(
+        "metrics-host",
+        "ADDRESS",
+        _FIGURES,
+        str,
+        "address of the Prometheus page",
+        in_form=False,
+    ),
+    Option(
+        "metrics-port",
+        "PORT",
+        _FIGURES,
+        _port,
+        "port of the Prometheus page",
+        in_form=False,
+    ),
+    Option(
+        "dashboard-url",
+        "URL",
+        _FIGURES,
+        str,
+        "where the dashboard is, for a link to it",
+        in_form=False,
+    ),
+)
+"""All of them: one that is added here is on the command line, in the form, and in the help."""

@@ -1,0 +1,138 @@
+import os
+
+# The tests of other rooms run in the same process, and want the standard library as it is.
+os.environ.setdefault("LOCUST_SKIP_MONKEY_PATCH", "1")
+
+from argparse import ArgumentParser, Namespace
+from dataclasses import fields
+
+import pytest
+from locust.argument_parser import LocustArgumentParser, get_empty_argument_parser
+
+from loadgen.arrival_schedule import ArrivalProcess, RateSchedule
+from loadgen.errors import UsageError
+from loadgen.option import Group, Option
+from loadgen.options import OPTIONS, Options, add_options
+
+GROUP = Group("tests")
+
+
+@pytest.fixture
+def parser() -> LocustArgumentParser:
+    made = get_empty_argument_parser(default_config_files=[])
+    made.add_argument("--web-host")
+    add_options(made)
+    return made
+
+
+def parsed_by(parser: ArgumentParser, *arguments: str, **environ: str) -> Options:
+    return Options.of(parser.parse_args(list(arguments), env_vars=environ))
+
+
+def test_with_nothing_given_the_defaults_hold(parser):
+    assert parsed_by(parser) == Options()
+    assert Options.of(Namespace()) == Options()
+
+
+def test_every_field_has_one_option():
+    assert sorted(option.field or option.dest for option in OPTIONS) == sorted(
+        field.name for field in fields(Options)
+    )
+
+
+def test_what_is_given_is_told_in_its_own_type(parser):
+    options = parsed_by(
+        parser,
+        *("--flash-url", "us-east=http://a", "--flash-url", "eu-west=http://b"),
+        *("--cold-start-timeout", "2.5", "--container-header", "X-Box", "--metrics-port", "0"),
+        *("--arrival-rate", "0:1,2:3", "--arrival-process", "poisson", "--generate", "1"),
+    )
+    assert options == Options(
+        flash_urls=("us-east=http://a", "eu-west=http://b"),
+        cold_start_timeout_s=2.5,
+        container_headers=("x-box",),
+        metrics_port=0,
+        arrival_rate=RateSchedule(((0.0, 1.0), (2.0, 3.0))),
+        arrival_process=ArrivalProcess.POISSON,
+        generate=1.0,
+    )
+
+
+def test_the_command_line_goes_before_the_environment(parser):
+    environ = {"LOADGEN_THINK_TIME": "3", "LOADGEN_PATH": "/of-environment"}
+    options = parsed_by(parser, "--path", "/given", **environ)
+    assert (options.path, options.think_time_s) == ("/given", 3.0)
+
+
+def test_the_target_s_variables_are_left_to_whoever_looks_it_up(parser):
+    assert parsed_by(parser, FLASH_EDGE="http://a", FLASH_URLS="us-east=http://a") == Options()
+
+
+def test_parsed_options_stay_plain_for_locust_to_send_and_to_show(parser):
+    parsed = parser.parse_args(["--arrival-rate", "7", "--think-time", "2"])
+    assert (parsed.arrival_rate, parsed.think_time, parsed.path) == ("7", "2", None)
+
+
+def test_numbers_of_a_program_are_as_good_as_texts():
+    assert Options.of(Namespace(think_time=0.0, metrics_port=0)) == Options(
+        think_time_s=0.0, metrics_port=0
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "bad"),
+    [
+        ("cold_start_timeout", "soon"),
+        ("cold_start_timeout", "-1"),
+        ("think_time", "nan"),
+        ("think_time", "86401"),
+        ("generate", "1.01"),
+        ("path", "work"),
+        ("path", "/a b"),
+        ("path", "/a\n"),
+        ("metrics_port", "65536"),
+        ("metrics_port", "٣"),
+        ("arrival_rate", "fast"),
+        ("arrival_process", "pareto"),
+    ],
+)
+def test_a_bad_value_is_refused_on_the_command_line_and_from_the_form(parser, name, bad, capsys):
+    typed = "--" + name.replace("_", "-")
+    with pytest.raises(SystemExit) as left:
+        parser.parse_args([f"{typed}={bad}"])
+    assert left.value.code == 2
+    assert f"argument {typed}: " in capsys.readouterr().err
+    with pytest.raises(UsageError, match=f"^{typed}: expected .*, got "):
+        Options.of(Namespace(**{name: bad}))
+
+
+def test_the_help_tells_default_and_variable(parser):
+    told = " ".join(parser.format_help().split())
+    assert (
+        "--think-time SECONDS mean pause of a user between its requests (default 1) "
+        "[env LOADGEN_THINK_TIME]" in told
+    )
+    assert "(default constant) [env LOADGEN_ARRIVAL_PROCESS]" in told
+    assert "admin address of a local edge [env FLASH_EDGE]" in told
+
+
+def test_the_form_has_what_can_change_between_runs(parser):
+    shown = set(parser.args_included_in_web_ui)
+    assert {option.dest: option.dest in shown for option in OPTIONS} == {
+        option.dest: option.in_form for option in OPTIONS
+    }
+    assert {"path", "think_time"} <= shown
+    assert "flash_url" not in shown
+
+
+def test_a_flag_is_off_until_it_is_given():
+    parser = get_empty_argument_parser(default_config_files=[])
+    flag = Option("modest", "", GROUP, bool, "be modest")
+    flag.add_to(parser, default=False)
+    assert not flag.is_given(vars(parser.parse_args([])))
+    for parsed in (
+        parser.parse_args(["--modest"]),
+        parser.parse_args([], env_vars={"LOADGEN_MODEST": "true"}),
+    ):
+        assert flag.is_given(vars(parsed))
+        assert flag.value(parsed.modest) is True
