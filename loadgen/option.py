@@ -80,6 +80,10 @@ class Option:
         given = found.get(self.dest)
         return given is not None and given is not False and given != "" and given != []
 
+    def is_chosen(self, found: Mapping[str, Any]) -> bool:
+        """Whether somebody wanted it: a list in the form gives its first choice by itself."""
+        return self.is_given(found) and not (self.choices and found[self.dest] == self.choices[0])
+
     def value(self, given: object) -> object:
         """What a value among Locust's parsed options says.
 

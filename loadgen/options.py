@@ -7,11 +7,12 @@ from math import isfinite, nan
 from typing import Any, Final
 
 from loadgen.arrival_schedule import ArrivalProcess, RateSchedule
+from loadgen.contradictions import Excludes, Needs
 from loadgen.errors import UsageError
 from loadgen.flash_client import CONTAINER_HEADERS
 from loadgen.option import Group, Option
 
-__all__ = ["OPTIONS", "Options", "add_options"]
+__all__ = ["CONTRADICTIONS", "OPTIONS", "Options", "add_options"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,7 +41,8 @@ class Options:
         """From Locust's parsed options; of those it lacks, as when it is a library, the default.
 
         Raises:
-            UsageError: a value, as one from Locust's page, that cannot be used.
+            UsageError: options that contradict each other, or a value, as one from Locust's page,
+                that cannot be used.
         """
         found = vars(parsed)
         values: dict[str, Any] = {
@@ -48,6 +50,10 @@ class Options:
             for option in OPTIONS
             if option.is_given(found)
         }
+        chosen = {option.typed for option in OPTIONS if option.is_chosen(found)}
+        for rule in CONTRADICTIONS:
+            if told := rule.broken_by(chosen):
+                raise UsageError(told)
         return cls(**values)
 
 
@@ -216,3 +222,10 @@ OPTIONS: Final = (
     ),
 )
 """All of them: one that is added here is on the command line, in the form, and in the help."""
+
+CONTRADICTIONS: Final[tuple[Excludes | Needs, ...]] = (
+    Excludes("--modal-cls", ("--modal-server",), "the target is one server"),
+    Needs("--modal-cls", ("--modal-app",), "a class is looked up in its app"),
+    Needs("--arrival-process", ("--arrival-rate",), "without a rate there are no arrivals"),
+)
+"""The options that are refused together; those of several targets go before each other instead."""
