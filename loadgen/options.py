@@ -4,6 +4,7 @@ from argparse import Namespace
 from collections.abc import Callable
 from dataclasses import dataclass
 from math import isfinite, nan
+from textwrap import fill
 from typing import Any, Final
 
 from loadgen.arrival_schedule import ArrivalProcess, RateSchedule
@@ -13,6 +14,9 @@ from loadgen.flash_client import CONTAINER_HEADERS
 from loadgen.option import Group, Option
 
 __all__ = ["CONTRADICTIONS", "OPTIONS", "Options", "add_options"]
+
+# Locust's parser leaves descriptions as they are.
+_HELP_WIDTH: Final = 78
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,7 +69,8 @@ def add_options(parser: Any) -> None:
     for option in OPTIONS:
         title, description = option.group.title, option.group.description
         if title not in groups:
-            groups[title] = parser.add_argument_group(f"flashgauge: {title}", description)
+            told = description and fill(description, _HELP_WIDTH)
+            groups[title] = parser.add_argument_group(f"flashgauge: {title}", told)
         option.add_to(groups[title], getattr(default, option.field or option.dest))
 
 

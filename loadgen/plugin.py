@@ -95,8 +95,10 @@ class _Attached:
         elif isinstance(self._runner, MasterRunner):
             self._runner.register_message(MESSAGE, self._on_worker_report)
         if self._web_ui is not None:
+            from loadgen.web_form import check_form
             from loadgen.web_tab import add_tab
 
+            check_form(self._generator.environment, self._web_ui)
             add_tab(
                 self._generator.environment,
                 self._web_ui,
