@@ -1,13 +1,18 @@
 """``locust`` as a person types it: one's own locustfile, the end of a run, and mistakes."""
 
+import json
 import socket
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from urllib.parse import urlencode
+from urllib.request import ProxyHandler, build_opener
 
 import pytest
 
 pytestmark = pytest.mark.end_to_end
+
+OPENER = build_opener(ProxyHandler({}))
 
 OWN = """
 from locust import constant, task
@@ -104,6 +109,7 @@ def test_a_metrics_port_in_use_is_one_line_and_status_2(start, server) -> None:
         (("--flash-edge", "http://127.0.0.1:1"), "python -m flash.edge"),
         (("--host", "http://127.0.0.1:1", "--cold-start-timeout", "soon"), "--cold-start-timeout"),
         (("--host", "http://127.0.0.1:1", "--generate", "2"), "--generate"),
+        (("--modal-cls", "C", "--modal-server", "s"), "--modal-cls and --modal-server contradict"),
     ],
 )
 def test_a_mistake_on_the_command_line_is_told_without_a_trace(
@@ -117,3 +123,53 @@ def test_a_mistake_on_the_command_line_is_told_without_a_trace(
     assert locust.wait(within_s=30) == 2
     assert said in locust.output()
     assert "Traceback" not in locust.output()
+
+
+def test_the_package_as_a_command_is_locust_with_its_options_in_the_help(start) -> None:
+    locust = start("-m", "loadgen", "--help")
+    assert locust.wait(within_s=30) == 0
+    for option in ("--users", "--headless", "--flash-url", "--think-time", "LOADGEN_THINK_TIME"):
+        assert option in locust.output()
+
+
+def test_the_package_as_a_command_runs_and_ends_as_locust_does(start, free_ports, server) -> None:
+    (metrics,) = free_ports(1)
+    options = ("--headless", "--run-time", "1s", "--stop-timeout", "10", "--host", server.url)
+    locust = start("-m", "loadgen", *options, "--metrics-port", str(metrics), "StickyUser")
+    assert locust.wait(within_s=30) == 0, locust.output()
+    assert len(set(server.sessions)) == 1
+    mistaken = start("-m", "loadgen", *options, "--arrival-process", "poisson")
+    assert mistaken.wait(within_s=30) == 2
+    assert "loadgen: --arrival-process needs --arrival-rate" in mistaken.output()
+    assert "Traceback" not in mistaken.output()
+
+
+def test_the_page_starts_no_run_with_what_the_command_line_would_refuse(
+    start, free_ports, server, http
+) -> None:
+    web, metrics = free_ports(2)
+    ports = ("--web-port", str(web), "--metrics-port", str(metrics))
+    locust = start("-m", "loadgen", *ports, "--host", server.url, "--think-time", "0.01")
+    page = f"http://127.0.0.1:{web}"
+    http.until(lambda: http.get(page).status == 200, within_s=30, what="Locust's page")
+
+    def swarm(**form: str) -> dict:
+        fields = urlencode({"user_count": "1", "spawn_rate": "1", "host": server.url, **form})
+        with OPENER.open(f"{page}/swarm", fields.encode(), timeout=10) as answer:
+            return json.load(answer)
+
+    for form, told in (
+        ({"think_time": "-1"}, "--think-time: expected a number"),
+        ({"generate": "lots"}, "--generate: expected a number"),
+        ({"metrics_port": "1"}, "--metrics-port cannot be changed"),
+        ({"arrival_process": "poisson"}, "--arrival-process needs --arrival-rate"),
+    ):
+        answer = swarm(**form)
+        assert not answer["success"]
+        assert told in answer["message"]
+    assert http.get(f"{page}/stats/requests").json()["state"] == "ready"
+    assert server.sessions == []
+    assert swarm(think_time="0.02", path="", arrival_process="constant")["success"]
+    http.until(lambda: server.sessions, within_s=10, what="a request")
+    http.send("GET", f"{page}/stop")
+    assert locust.terminate(within_s=20) == 0, locust.output()
