@@ -12,7 +12,7 @@ from dashboard.quantiles import quantiles
 from dashboard.source import Histograms, Match, Scalars, Source
 from dashboard.window import Window
 
-__all__ = ["FILTERS", "Line", "panel_lines"]
+__all__ = ["FILTERS", "Line", "filterable", "panel_lines"]
 
 FILTERS: Final = ("region", "routing")
 """Labels that lines can be chosen by."""
@@ -42,8 +42,16 @@ async def panel_lines(panel: Panel, source: Source, window: Window, match: Match
     return sorted(lines, key=lambda line: sorted(line.labels.items()))
 
 
+def filterable(query: Query) -> tuple[str, ...]:
+    """The labels of :data:`FILTERS` that a query's series are chosen by."""
+    # The heat map is of all lines together, so it must be filtered without being told apart.
+    if isinstance(query, Buckets):
+        return FILTERS
+    return tuple(name for name in FILTERS if name in query.by)
+
+
 async def _lines(query: Query, source: Source, window: Window, match: Match) -> list[Line]:
-    kept = {name: values for name, values in match.items() if name in _filterable(query)}
+    kept = {name: values for name, values in match.items() if name in filterable(query)}
     if isinstance(query, Rate):
         if query.only is not None:
             kept[query.only[0]] = frozenset({query.only[1]})
@@ -62,13 +70,6 @@ async def _lines(query: Query, source: Source, window: Window, match: Match) -> 
     if isinstance(query, Buckets):
         return _buckets(histograms, window)
     assert_never(query)
-
-
-def _filterable(query: Query) -> tuple[str, ...]:
-    # The heat map is of all lines together, so it must be filtered without being told apart.
-    if isinstance(query, Buckets):
-        return FILTERS
-    return tuple(name for name in FILTERS if name in query.by)
 
 
 def _each(scalars: Scalars) -> Iterable[Line]:
