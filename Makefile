@@ -5,7 +5,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 SOURCES := target_app flash loadgen dashboard tests benchmarks demo.py
 
-.PHONY: help demo test lint format bench-loadgen bench-edge accuracy clean
+.PHONY: help demo test lint format bench-loadgen bench-edge bench-memory accuracy clean
 
 help: ## What can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 24
@@ -34,10 +34,15 @@ format: .venv/installed ## Bring the code into the one format
 
 bench-loadgen: .venv/installed ## The load generator's speed beside its peers'; BENCH='--tls' for options
 	@$(BIN)/python -m benchmarks.bench_recording
+	@$(BIN)/python -m benchmarks.bench_reported
+	@$(BIN)/python -m benchmarks.bench_send_lag
 	@$(BIN)/python -m benchmarks.bench_loadgen $(BENCH)
 
 bench-edge: .venv/installed ## The local edge's speed beside nginx and HAProxy
 	@$(BIN)/python -m benchmarks.bench_edge $(BENCH)
+
+bench-memory: .venv/installed ## The load generator's memory over ten minutes, and the start of 5,000 users
+	@$(BIN)/python -m benchmarks.bench_memory $(BENCH)
 
 accuracy: .venv/installed ## The load generator's figures against exact ones, a million requests
 	@$(BIN)/python -m benchmarks.accuracy $(BENCH)
