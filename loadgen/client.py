@@ -33,8 +33,9 @@ from loadgen.whole_response import WholeResponseParser
 
 __all__ = ["HttpClient"]
 
-# Paths that differ each time must not fill the memory.
+# Requests that differ each time must not fill the memory.
 _MOST_PREPARED: Final = 1024
+_LONGEST_PREPARED: Final = 32 * 1024
 _MOST_OTHERS: Final = 8
 _DEFAULT_CONFIG: Final = ClientConfig()
 
@@ -46,7 +47,7 @@ class _Common:
 
     def __init__(self) -> None:
         self.parser = WholeResponseParser()
-        self.prepared: dict[tuple[str, str], PreparedRequest] = {}
+        self.prepared: dict[object, PreparedRequest] = {}
 
 
 _COMMON: Final[WeakKeyDictionary[ClientConfig, dict[object, _Common]]] = WeakKeyDictionary()
@@ -65,7 +66,8 @@ class HttpClient:
     with the seconds that each new connection took (name look-up, TCP, TLS). Several greenlets may
     share a client, but all beyond the first open a connection for each request. Not for several
     threads. ``connects`` and ``resends`` count new connections and requests sent a second time.
-    ``prepared`` has requests without headers, parameters and body, by method and path.
+    ``prepared`` has requests without headers, parameters and body by method and path, and others
+    by what they were kept by.
 
     Raises UsageError for a URL, proxy or ``verify`` that cannot be used.
     """
@@ -209,10 +211,16 @@ class HttpClient:
             body=encode_body(data, json),
         )
         if plain:
-            if len(self.prepared) >= _MOST_PREPARED:
-                self.prepared.clear()
-            self.prepared[method, path] = request
+            self.keep_prepared((method, path), request)
         return request
+
+    def keep_prepared(self, key: object, request: PreparedRequest) -> None:
+        """Have ``prepared`` hold a request by ``key`` for as long as there is room for it."""
+        if len(request.wire) > _LONGEST_PREPARED:
+            return
+        if len(self.prepared) >= _MOST_PREPARED:
+            self.prepared.clear()
+        self.prepared[key] = request
 
     def send_prepared(
         self,

@@ -1,6 +1,8 @@
 """One process of the load generator: its target, what it records, and its runs."""
 
+import logging
 import os
+import random
 import secrets
 import time
 from collections.abc import Mapping
@@ -19,9 +21,15 @@ from loadgen.flash_client import RetryPolicy
 from loadgen.open_model import OpenModel
 from loadgen.options import Options
 from loadgen.recorder import Recorder
+from loadgen.request_body import NO_BODY
+from loadgen.request_file import MOST_NAMES, OTHER_NAME, read_body_file, read_request_file
 from loadgen.statistics_feed import StatisticsFeed
+from loadgen.traffic import Traffic, starting_place
+from loadgen.traffic_request import TrafficRequest
 
 __all__ = ["Generator", "generator_of"]
+
+_log = logging.getLogger("loadgen")
 
 _ATTRIBUTE: Final = "flashgauge"
 _MOST_RUNS: Final = 100
@@ -33,6 +41,7 @@ class Generator:
     """What the users of one Locust environment share.
 
     Raises:
+        UsageError: a file that the options name cannot be used.
         TargetError: no target is given, or a proxy token is given by half.
         PlatformUnreachableError: the target's URLs cannot be had.
     """
@@ -47,10 +56,10 @@ class Generator:
         self.run_seconds = 0.0  # of all runs that ended: what the recorder's totals were made in
         self.policy = RetryPolicy(options.cold_start_timeout_s)
         self.open_model: OpenModel | None = None  # of the run, if it has one
-        token = ProxyToken.from_env(os.environ)
-        self.client_config = ClientConfig(
-            headers=DEFAULT_HEADERS if token is None else {**DEFAULT_HEADERS, **token.headers()}
-        )
+        self.client_config = _client_config(options)
+        self.traffic: Traffic | None = None  # of the run, unless it is but the path of the options
+        self._requests = _requests(options)
+        self._begin_traffic()
         self._assigned: dict[tuple[str, str], int] = {}
         self._host: str | None = None
         self.find_target()
@@ -76,9 +85,20 @@ class Generator:
         self.urls: Mapping[str, str] = self.platform.flash_urls()
 
     def apply(self, options: Options) -> None:
-        """What can be changed on Locust's page between two runs."""
+        """What a run is made with: it can be changed on Locust's page, and of a worker by its
+        master. Files are read again only if they are others.
+
+        Raises:
+            UsageError: a file cannot be used; nothing has changed then.
+        """
+        before = self.options
+        if _described_by(options) != _described_by(before):
+            self._requests = _requests(options)
+        if options.headers != before.headers:
+            self.client_config = _client_config(options)
         self.options = options
         self.policy = RetryPolicy(options.cold_start_timeout_s)
+        self._begin_traffic()
 
     def host_changed(self) -> bool:
         """Whether Locust's host is no longer the one that the target was looked up with."""
@@ -100,6 +120,16 @@ class Generator:
     def worker_index(self) -> int:
         """This worker's number among its master's, 0 where there is no master."""
         return max(0, int(getattr(self.environment.runner, "worker_index", 0) or 0))
+
+    def _begin_traffic(self) -> None:
+        self.traffic = None
+        if self._requests:
+            self.traffic = Traffic(
+                self._requests,
+                self.options.request_order,
+                start=starting_place(self.worker_index(), len(self._requests)),
+                uniform=random.random,
+            )
 
     def run_started(self) -> None:
         """A run begins now."""
@@ -133,6 +163,34 @@ def generator_of(environment: Environment) -> Generator:
             "or make a loadgen.generator.Generator(environment, Options())"
         )
     return found
+
+
+def _described_by(options: Options) -> tuple[object, ...]:
+    return options.request_file, options.method, options.path, options.body_file
+
+
+def _requests(options: Options) -> tuple[TrafficRequest, ...]:
+    """What the users that come with Locust request in turn; nothing if it is a path to GET, for
+    which the client has its own short way."""
+    if options.request_file is not None:
+        found = read_request_file(options.request_file)
+        if found.renamed:
+            _log.warning(
+                "%s has more than %d names: %d of its requests are called %s in Locust's table; "
+                "have them share names",
+                *(options.request_file, MOST_NAMES, found.renamed, OTHER_NAME),
+            )
+        return found.requests
+    if options.method == "GET" and options.body_file is None:
+        return ()
+    body = NO_BODY if options.body_file is None else read_body_file(options.body_file)
+    return (TrafficRequest(options.method, options.path, options.path, body=body),)
+
+
+def _client_config(options: Options) -> ClientConfig:
+    token = ProxyToken.from_env(os.environ)
+    secrets_of_target = {} if token is None else token.headers()
+    return ClientConfig(headers={**DEFAULT_HEADERS, **secrets_of_target, **dict(options.headers)})
 
 
 def _awaited(environment: Environment) -> object:

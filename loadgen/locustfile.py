@@ -4,6 +4,7 @@ import random
 
 from locust import task
 
+from loadgen.flash_client import AnyResponse
 from loadgen.flash_response import FlashResponse
 from loadgen.generator import generator_of
 from loadgen.plugin import install
@@ -15,7 +16,8 @@ _PROMPT = {"tokens": 16, "tokens_per_s": 200, "prompt_tokens": 512}
 
 
 class _Visitor(FlashUser):
-    """Asks for ``--path``, and for a share of ``--generate`` has tokens generated instead."""
+    """Requests what the options say, by default ``--path``, and for a share of ``--generate`` has
+    tokens generated instead."""
 
     abstract = True
 
@@ -26,18 +28,26 @@ class _Visitor(FlashUser):
 
     @task
     def visit(self) -> None:
-        options = generator_of(self.environment).options
+        generator = generator_of(self.environment)
+        options = generator.options
         if options.generate and random.random() < options.generate:
-            self.generate()
-        else:
+            _read_events(self.client.post("/generate", json=_PROMPT, stream=True))
+        elif generator.traffic is None:
             self.client.get(options.path)
+        else:
+            request = generator.traffic.next()
+            response = self.client.send(request)
+            if request.stream:
+                _read_events(response)
 
-    def generate(self) -> None:
-        """One streamed answer, read to its end."""
-        with self.client.post("/generate", json=_PROMPT, stream=True) as response:
-            if isinstance(response, FlashResponse):
-                for _ in response.iter_events():
-                    pass
+
+def _read_events(response: AnyResponse) -> None:
+    """Read a streamed answer to its end."""
+    # One that failed, or had no body, has been reported already.
+    if isinstance(response, FlashResponse):
+        with response:
+            for _ in response.iter_events():
+                pass
 
 
 class StickyUser(_Visitor):

@@ -8,6 +8,7 @@ from argparse import ArgumentTypeError
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import Enum
+from itertools import chain
 from typing import Any
 
 from loadgen.errors import UsageError
@@ -30,14 +31,15 @@ class Option:
     ``parse`` makes its value of a text, or raises UsageError; ``bool`` makes it a flag, which takes
     no text. ``field`` is where the value belongs, by default the name with underscores; what holds
     there without it is told as the default, unless ``default`` words it otherwise. With ``repeat``
-    the value is a tuple. The first of ``choices`` is the default. ``variable`` is by default
-    ``LOADGEN_`` and the name; with ``variable_read_later`` Locust's parser leaves it alone.
+    each text makes a tuple, and the value is all of them in one. The first of ``choices`` is the
+    default. ``variable`` is by default ``LOADGEN_`` and the name; with ``variable_read_later``
+    Locust's parser leaves it alone.
     """
 
     name: str
     metavar: str
     group: Group
-    parse: Callable[[str], object]
+    parse: Callable[[str], Any]
     help: str
     field: str = ""
     default: str | None = None
@@ -93,7 +95,7 @@ class Option:
         try:
             if self.repeat:
                 items = given if isinstance(given, list) else [given]
-                return tuple(self.parse(str(item)) for item in items)
+                return tuple(chain.from_iterable(self.parse(str(item)) for item in items))
             return self.parse(str(given))
         except UsageError as error:
             raise UsageError(f"{self.typed}: {error}") from None

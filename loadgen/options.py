@@ -2,16 +2,19 @@
 
 from argparse import Namespace
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import isfinite, nan
+from pathlib import Path
 from textwrap import fill
 from typing import Any, Final
 
 from loadgen.arrival_schedule import ArrivalProcess, RateSchedule
 from loadgen.contradictions import Excludes, Needs
 from loadgen.errors import UsageError
-from loadgen.flash_client import CONTAINER_HEADERS
+from loadgen.flash_client import CONTAINER_HEADERS, SESSION_HEADER
 from loadgen.option import Group, Option
+from loadgen.traffic import RequestOrder
+from loadgen.traffic_request import checked_headers, checked_method, checked_path
 
 __all__ = ["CONTRADICTIONS", "OPTIONS", "Options", "add_options"]
 
@@ -22,7 +25,7 @@ _HELP_WIDTH: Final = 78
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Options:
     """What the options say; durations in seconds. Without an ``arrival_rate`` the users' wait times
-    decide when they send."""
+    decide when they send. The names of ``headers`` are in lower case."""
 
     flash_urls: tuple[str, ...] = ()
     modal_app: str | None = None
@@ -33,7 +36,12 @@ class Options:
     container_headers: tuple[str, ...] = CONTAINER_HEADERS
     metrics_host: str = "127.0.0.1"
     metrics_port: int = 9646
+    method: str = "GET"
     path: str = "/"
+    body_file: Path | None = None
+    headers: tuple[tuple[str, str], ...] = field(default=(), repr=False)  # may be secrets
+    request_file: Path | None = None
+    request_order: RequestOrder = RequestOrder.IN_ORDER
     generate: float = 0.0
     think_time_s: float = 1.0
     arrival_rate: RateSchedule | None = None
@@ -58,6 +66,9 @@ class Options:
         for rule in CONTRADICTIONS:
             if told := rule.broken_by(chosen):
                 raise UsageError(told)
+        if "body_file" in values:
+            values.setdefault("method", "POST")
+        _check_headers(values.get("headers", ()))
         return cls(**values)
 
 
@@ -93,14 +104,37 @@ def _port(text: str) -> int:
     return int(text)
 
 
-def _path(text: str) -> str:
-    if not text.startswith("/") or any(c.isspace() or not c.isprintable() for c in text):
-        raise UsageError(f"expected a path that begins with a slash, got {text!r}")
-    return text
+def _one(text: str) -> tuple[str, ...]:
+    return (text,)
 
 
-def _header_names(text: str) -> tuple[str, ...]:
+def _header_name(text: str) -> tuple[str, ...]:
     return (text.lower(),)
+
+
+def _headers(text: str) -> tuple[tuple[str, str], ...]:
+    # No message may have a value in it, nor a line whose name is unclear: it may be a secret.
+    pairs = []
+    for line in text.split("\n"):
+        name, colon, value = line.partition(":")
+        if line.strip():
+            if not colon or not name.strip():
+                raise UsageError("expected NAME:VALUE, got a line without a name or colon")
+            pairs.append((name.strip(), value.strip()))
+    if not pairs:
+        raise UsageError("expected NAME:VALUE, got nothing")
+    headers = checked_headers(pairs)
+    if SESSION_HEADER.lower() in headers:
+        raise UsageError(f"{SESSION_HEADER} differs from user to user and cannot be given")
+    return tuple(headers.items())
+
+
+def _check_headers(pairs: tuple[tuple[str, str], ...]) -> None:
+    """Those of several options at once; each by itself has been checked."""
+    try:
+        checked_headers(pairs)
+    except UsageError as error:
+        raise UsageError(f"--header: {error}") from None
 
 
 _SECONDS: Final = _number(0.0, 86400.0)
@@ -137,7 +171,7 @@ OPTIONS: Final = (
         "flash-url",
         "REGION=URL",
         _TARGET,
-        str,
+        _one,
         "a region's flash URL; repeat it, in the variable with commas between",
         field="flash_urls",
         repeat=True,
@@ -163,13 +197,57 @@ OPTIONS: Final = (
         "container-header",
         "NAME",
         _REFUSALS,
-        _header_names,
+        _header_name,
         "response header that names the container",
         field="container_headers",
         default="x-edge-container, else x-container-id",
         in_form=False,
     ),
-    Option("path", "PATH", _TRAFFIC, _path, "what they GET"),
+    Option(
+        "method",
+        "METHOD",
+        _TRAFFIC,
+        checked_method,
+        "the method of their requests",
+        default="GET; POST with --body-file",
+    ),
+    Option("path", "PATH", _TRAFFIC, checked_path, "the path of their requests"),
+    Option(
+        "body-file",
+        "FILE",
+        _TRAFFIC,
+        Path,
+        "file with the body of their requests",
+        in_form=False,
+    ),
+    Option(
+        "header",
+        "NAME:VALUE",
+        _TRAFFIC,
+        _headers,
+        "header of every request, also those of your own users; repeat it, in the variable with a "
+        "line for each",
+        field="headers",
+        repeat=True,
+        in_form=False,
+        variable="LOADGEN_HEADERS",
+    ),
+    Option(
+        "request-file",
+        "FILE",
+        _TRAFFIC,
+        Path,
+        "file with their requests, a JSON object on each line",
+        in_form=False,
+    ),
+    Option(
+        "request-order",
+        "ORDER",
+        _TRAFFIC,
+        RequestOrder.parse,
+        "how they take requests from the file, in-order or random",
+        choices=tuple(order.value for order in RequestOrder),
+    ),
     Option(
         "generate",
         "SHARE",
@@ -231,6 +309,12 @@ OPTIONS: Final = (
 CONTRADICTIONS: Final[tuple[Excludes | Needs, ...]] = (
     Excludes("--modal-cls", ("--modal-server",), "the target is one server"),
     Needs("--modal-cls", ("--modal-app",), "a class is looked up in its app"),
+    Excludes(
+        "--request-file",
+        ("--method", "--path", "--body-file", "--generate"),
+        "the file has all that is requested",
+    ),
+    Needs("--request-order", ("--request-file",), "without a file there is one request"),
     Needs("--arrival-process", ("--arrival-rate",), "without a rate there are no arrivals"),
 )
 """The options that are refused together; those of several targets go before each other instead."""

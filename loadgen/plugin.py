@@ -131,6 +131,9 @@ class _Attached:
             try:
                 self._generator.apply(Options.of(environment.parsed_options))
             except UsageError as error:
+                if isinstance(self._runner, WorkerRunner):
+                    # It is to send what its master says, and something else must not pass for it.
+                    _leave(error)
                 _log.error("%s; the options stay as they were", error)
 
     def _on_test_stop(self, **_: Any) -> None:

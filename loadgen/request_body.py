@@ -18,18 +18,6 @@ class _Readable(Protocol):
     def read(self, size: int, /) -> bytes | str: ...
 
 
-BodyData = (
-    bytes
-    | bytearray
-    | memoryview
-    | str
-    | Mapping[str, object]
-    | Iterable[bytes | str]
-    | Iterable[tuple[str, object]]
-    | _Readable
-)
-
-
 @dataclass(frozen=True, slots=True)
 class Body:
     """An encoded body: either ``content`` whole, or ``pieces`` of a length not known yet.
@@ -44,9 +32,21 @@ class Body:
 
 NO_BODY: Final = Body()
 
+BodyData = (
+    Body
+    | bytes
+    | bytearray
+    | memoryview
+    | str
+    | Mapping[str, object]
+    | Iterable[bytes | str]
+    | Iterable[tuple[str, object]]
+    | _Readable
+)
+
 
 def encode_body(data: BodyData | None, json: object = None) -> Body:
-    """``data`` or ``json`` as a body; text is sent as UTF-8.
+    """``data`` or ``json`` as a body, which ``data`` may be already; text is sent as UTF-8.
 
     A mapping or a list of pairs becomes a form; any other iterable of bytes or text, or a file
     opened for reading, is sent piece by piece. Raises UsageError for both at once, for JSON that
@@ -59,6 +59,8 @@ def encode_body(data: BodyData | None, json: object = None) -> Body:
     match data:
         case None:
             return NO_BODY
+        case Body():
+            return data
         case bytes():
             return Body(data)
         case bytearray() | memoryview():

@@ -33,11 +33,14 @@ from flash.edge.exposition import page
 from flash.edge.faults import Faults
 from flash.regions import ROUTING_REGIONS, round_trip_s
 from flash.target import TargetOptions
+from loadgen.arrival_schedule import ArrivalProcess, RateSchedule
 from loadgen.exposition import TEXT, Process, render
 from loadgen.generator import Generator
 from loadgen.options import Options
 from loadgen.plugin import install
 from loadgen.recorder import CHANNEL_HISTOGRAMS
+from loadgen.request_body import Body
+from loadgen.request_file import KEYS, parse_requests
 from target_app.app import create_app
 from target_app.deployment import Deployment
 from target_app.metrics import ROUTES
@@ -258,6 +261,44 @@ def test_the_variables_of_a_deployment_are_documented_with_their_defaults():
     del told["TARGET_GRACE_S"]  # the container's own, not the deploying command's
     on_modal = section(text_of("target_app.md"), "On Modal")
     assert {name: default for name, _, default in rows(on_modal, "variable")} == told
+
+
+# Traffic.
+
+
+def test_the_example_of_a_configuration_is_one_that_locust_reads():
+    path = ROOT / "docs" / "locust.conf"
+    install()
+    parsed = get_parser(default_config_files=[str(path)]).parse_args([], env_vars={})
+    assert (parsed.locustfile, parsed.num_users, parsed.run_time) == ("loadgen", 200, 300)
+    assert (parsed.headless, parsed.stop_timeout, parsed.processes) == (True, 60, 2)
+    assert Options.of(parsed) == Options(
+        modal_app="flashgauge-target",
+        modal_cls="TargetServer",
+        method="POST",
+        path="/v1/chat",
+        body_file=Path("prompt.json"),
+        headers=(("x-tenant", "load-test"), ("accept", "text/event-stream")),
+        cold_start_timeout_s=180.0,
+        arrival_rate=RateSchedule(((0.0, 10.0), (60.0, 10.0), (120.0, 100.0))),
+        arrival_process=ArrivalProcess.POISSON,
+    )
+
+
+def test_every_key_of_a_request_file_is_documented_and_no_other_is():
+    listed = [key for key, _, _ in rows(text_of("load.md"), "key")]
+    assert sorted(listed) == sorted(KEYS)
+
+
+def test_the_example_of_a_request_file_is_one():
+    (example,) = re.findall(r"^```jsonl\n(.*?)^```", text_of("load.md"), re.M | re.S)
+    found = parse_requests(example.encode().splitlines(), lambda name: Body(name.encode()))
+    assert found.bad == ()
+    assert [(one.method, one.name) for one in found.requests] == [
+        ("GET", "/v1/models"),
+        ("POST", "chat"),
+        ("PUT", "/v1/images/7"),
+    ]
 
 
 # Metrics.

@@ -105,6 +105,15 @@ def test_plain_requests_are_prepared_once():
     assert len(client.prepared) <= 1024
 
 
+def test_prepared_requests_are_kept_by_anything_unless_they_are_long():
+    client = HttpClient("http://127.0.0.1:1")
+    short = client.prepare("POST", "/", data=b"x" * 30_000)
+    client.keep_prepared("short", short)
+    client.keep_prepared("long", client.prepare("POST", "/", data=b"x" * 40_000))
+    assert client.prepared["short"] is short
+    assert "long" not in client.prepared
+
+
 @pytest.mark.parametrize(
     "arguments",
     [

@@ -20,9 +20,12 @@ PURE = [
     "proxies",
     "redirects",
     "request_body",
+    "request_file",
     "request_head",
     "response_head",
     "response_reader",
+    "traffic",
+    "traffic_request",
     "whole_response",
 ]
 

@@ -51,6 +51,11 @@ def test_the_rules_name_options_that_exist():
         ({"modal_app": "a", "modal_cls": "C", "modal_server": "s"}, "--modal-cls --modal-server"),
         ({"modal_cls": "C"}, "--modal-cls --modal-app"),
         ({"arrival_process": "poisson"}, "--arrival-process --arrival-rate"),
+        ({"request_file": "f", "path": "/"}, "--request-file --path"),
+        ({"request_file": "f", "method": "GET"}, "--request-file --method"),
+        ({"request_file": "f", "body_file": "b"}, "--request-file --body-file"),
+        ({"request_file": "f", "generate": "0.1"}, "--request-file --generate"),
+        ({"request_order": "random"}, "--request-order --request-file"),
     ],
 )
 def test_options_that_contradict_each_other_are_refused_with_both_named(parsed, named):
@@ -69,6 +74,8 @@ def test_options_that_contradict_each_other_are_refused_with_both_named(parsed, 
         {"arrival_process": "poisson", "arrival_rate": "10"},
         # What Locust's form gives for a choice that nobody made.
         {"arrival_process": "constant", "arrival_rate": ""},
+        {"request_order": "in-order", "path": "/a"},
+        {"request_file": "f", "header": ["a: 1"], "path": "", "arrival_rate": "1"},
     ],
 )
 def test_options_that_go_together_do(parsed):

@@ -13,7 +13,9 @@ from loadgen import flash_client
 from loadgen.client_config import ClientConfig
 from loadgen.flash_client import FlashClient, RetryPolicy
 from loadgen.recorder import Recorder
+from loadgen.request_body import Body
 from loadgen.statistics_feed import StatisticsFeed
+from loadgen.traffic_request import TrafficRequest
 
 OK = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nhi"
 REFUSED = b"HTTP/1.1 503 Service Unavailable\r\ncontent-length: 0\r\n\r\n"
@@ -284,3 +286,57 @@ def test_other_listeners_are_told_each_request_once_as_locust_would(serve):
     assert said["url"] == f"{bench.client.base_url}/"
     assert {*said} >= {"start_time"}
     assert bench.entry("page").num_requests == 1
+
+
+# Described requests.
+
+DESCRIBED = TrafficRequest(
+    *("PUT", "/items/7?x=1", "item", {"x-a": "1"}),
+    body=Body(b"{}", content_type="application/json"),
+)
+
+
+def test_a_described_request_is_sent_as_it_says_under_its_name(serve):
+    bench = serve(OK, OK, session="s1")
+    for _ in range(2):
+        assert bench.client.send(DESCRIBED).status_code == 200
+    head, _, body = bench.seen[0].partition(b"\r\n\r\n")
+    assert head.startswith(b"PUT /items/7?x=1 HTTP/1.1\r\n")
+    lines = head.split(b"\r\n")
+    for line in (b"x-a: 1", b"content-type: application/json", b"Modal-Session-ID: s1"):
+        assert lines.count(line) == 1
+    assert body == b"{}"
+    assert bench.seen[1] == bench.seen[0]
+    assert bench.entry("item", "PUT").num_requests == 2
+
+
+def test_a_described_request_is_prepared_once_and_not_for_another(serve):
+    bench = serve(OK, OK, OK)
+    twin = TrafficRequest("PUT", "/items/7?x=1", "twin", body=Body(b"[]"))
+    for request in (DESCRIBED, twin, DESCRIBED):
+        bench.client.send(request)
+    assert set(bench.client.http.prepared) == {DESCRIBED, twin}
+    assert [request.endswith(b"[]") for request in bench.seen] == [False, True, False]
+
+
+def test_a_described_request_may_have_a_session_of_its_own(serve):
+    bench = serve(OK, session="mine")
+    bench.client.send(TrafficRequest("GET", "/", "/", {"modal-session-id": "told"}))
+    assert b"modal-session-id: told\r\n" in bench.seen[0]
+    assert b"mine" not in bench.seen[0]
+
+
+def test_a_refused_described_request_is_sent_again_with_its_body(serve):
+    bench = serve(REFUSED, OK)
+    bench.client.send(DESCRIBED)
+    assert bench.seen[0] == bench.seen[1]
+    assert bench.seen[1].endswith(b"\r\n\r\n{}")
+    assert bench.outcomes == {"cold_start": 1, "ok": 1}
+
+
+def test_a_described_request_counts_from_its_intended_start(serve):
+    bench = serve(OK)
+    bench.client.intended_start = flash_client.perf_counter() - 5
+    bench.client.send(DESCRIBED)
+    assert bench.channel.response_time.sum == pytest.approx(5, abs=1)
+    assert bench.channel.request_duration.sum < 1

@@ -1,4 +1,5 @@
 import os
+from dataclasses import replace
 
 # The tests of other rooms run in the same process, and want the standard library as it is.
 os.environ.setdefault("LOCUST_SKIP_MONKEY_PATCH", "1")
@@ -8,8 +9,11 @@ import pytest
 from locust.env import Environment
 from locust.runners import WorkerRunner
 
+from loadgen.errors import UsageError
 from loadgen.generator import Generator, generator_of
 from loadgen.options import Options
+from loadgen.request_body import Body
+from loadgen.request_file import MOST_NAMES
 
 OPTIONS = Options(flash_urls=("us-east=http://127.0.0.1:1",))
 
@@ -52,3 +56,86 @@ def test_locust_s_host_option_goes_before_all_variables(monkeypatch):
     monkeypatch.setenv("FLASH_URLS", "us-east=http://127.0.0.1:1")
     environment = Environment(host="http://127.0.0.1:2")
     assert Generator(environment, Options()).urls == {"default": "http://127.0.0.1:2"}
+
+
+# Traffic.
+
+
+def paths(generator, count):
+    return [generator.traffic.next().path for _ in range(count)]
+
+
+@pytest.fixture
+def request_file(tmp_path):
+    file = tmp_path / "requests.jsonl"
+    file.write_text("".join(f'{{"path": "/{n}"}}\n' for n in range(4)))
+    return file
+
+
+def test_a_path_alone_is_left_to_the_client_s_short_way():
+    assert Generator(Environment(), replace(OPTIONS, path="/work")).traffic is None
+
+
+def test_options_describe_one_request(tmp_path):
+    body = tmp_path / "body.json"
+    body.write_bytes(b"{}")
+    options = replace(OPTIONS, method="PATCH", path="/work?a=1", body_file=body)
+    generator = Generator(Environment(), options)
+    request = generator.traffic.next()
+    assert generator.traffic.next() is request
+    assert (request.method, request.path, request.name) == ("PATCH", "/work?a=1", "/work?a=1")
+    assert request.body == Body(b"{}", content_type="application/json")
+
+
+def test_each_run_takes_a_file_from_the_beginning(request_file):
+    options = replace(OPTIONS, request_file=request_file)
+    generator = Generator(Environment(), options)
+    assert paths(generator, 5) == ["/0", "/1", "/2", "/3", "/0"]
+    request_file.unlink()  # it is not read again
+    generator.apply(replace(options, think_time_s=2.0))
+    assert paths(generator, 2) == ["/0", "/1"]
+
+
+def test_workers_begin_at_different_places(request_file):
+    environment = Environment()
+    environment.runner = Connected()
+    environment.runner.worker_index = 3
+    generator = Generator(environment, replace(OPTIONS, request_file=request_file))
+    assert paths(generator, 4) == ["/3", "/0", "/1", "/2"]
+
+
+def test_a_worker_takes_its_master_s_file_and_headers(request_file):
+    generator = Generator(Environment(), OPTIONS)
+    config = generator.client_config
+    generator.apply(replace(OPTIONS, think_time_s=2.0))
+    assert generator.client_config is config  # whose clients share what they prepared
+    generator.apply(replace(OPTIONS, request_file=request_file, headers=(("x-a", "1"),)))
+    assert paths(generator, 1) == ["/0"]
+    assert generator.client_config.headers["x-a"] == "1"
+
+
+def test_a_file_that_cannot_be_read_changes_nothing(request_file, tmp_path):
+    options = replace(OPTIONS, request_file=request_file)
+    generator = Generator(Environment(), options)
+    with pytest.raises(UsageError, match="there is no file"):
+        generator.apply(replace(options, request_file=tmp_path / "none", headers=(("a", "1"),)))
+    assert generator.options == options
+    assert "a" not in generator.client_config.headers
+    with pytest.raises(UsageError, match="there is no file"):
+        Generator(Environment(), replace(OPTIONS, body_file=tmp_path / "none"))
+
+
+def test_headers_go_before_those_that_the_generator_has_by_itself(monkeypatch):
+    monkeypatch.setenv("MODAL_PROXY_TOKEN_ID", "wk-1")
+    monkeypatch.setenv("MODAL_PROXY_TOKEN_SECRET", "ws-2")
+    headers = (("user-agent", "mine"), ("modal-key", "other"))
+    config = Generator(Environment(), replace(OPTIONS, headers=headers)).client_config
+    merged = {name.lower(): value for name, value in config.headers.items()}
+    assert (merged["user-agent"], merged["modal-key"]) == ("mine", "other")
+    assert merged["modal-secret"] == "ws-2"
+
+
+def test_too_many_names_are_told(request_file, caplog):
+    request_file.write_text("".join(f'{{"path": "/{n}"}}\n' for n in range(MOST_NAMES + 7)))
+    Generator(Environment(), replace(OPTIONS, request_file=request_file))
+    assert f"more than {MOST_NAMES} names: 7 of its requests are called (other)" in caplog.text

@@ -5,6 +5,7 @@ os.environ.setdefault("LOCUST_SKIP_MONKEY_PATCH", "1")
 
 from argparse import ArgumentParser, Namespace
 from dataclasses import fields
+from pathlib import Path
 
 import pytest
 from locust.argument_parser import LocustArgumentParser, get_empty_argument_parser
@@ -13,6 +14,7 @@ from loadgen.arrival_schedule import ArrivalProcess, RateSchedule
 from loadgen.errors import UsageError
 from loadgen.option import Group, Option
 from loadgen.options import OPTIONS, Options, add_options
+from loadgen.traffic import RequestOrder
 
 GROUP = Group("tests")
 
@@ -90,6 +92,8 @@ def test_numbers_of_a_program_are_as_good_as_texts():
         ("path", "work"),
         ("path", "/a b"),
         ("path", "/a\n"),
+        ("method", "FETCH"),
+        ("request_order", "sorted"),
         ("metrics_port", "65536"),
         ("metrics_port", "٣"),
         ("arrival_rate", "fast"),
@@ -104,6 +108,44 @@ def test_a_bad_value_is_refused_on_the_command_line_and_from_the_form(parser, na
     assert f"argument {typed}: " in capsys.readouterr().err
     with pytest.raises(UsageError, match=f"^{typed}: expected .*, got "):
         Options.of(Namespace(**{name: bad}))
+
+
+def test_traffic_is_told_by_options(parser):
+    options = parsed_by(parser, "--method", "put", "--path", "/a", "--body-file", "b.json")
+    assert options == Options(method="PUT", path="/a", body_file=Path("b.json"))
+    assert parsed_by(parser, "--body-file", "b.json").method == "POST"
+    options = parsed_by(parser, "--request-file", "r.jsonl", "--request-order", "random")
+    assert options == Options(request_file=Path("r.jsonl"), request_order=RequestOrder.RANDOM)
+
+
+def test_headers_are_told_one_by_one_or_in_lines(parser):
+    expected = (("x-a", "1:2, 3"), ("authorization", "Bearer secret"))
+    given = parsed_by(parser, "--header", "X-A:1:2, 3", "--header", "Authorization: Bearer secret")
+    variable = "\nX-A: 1:2, 3\nAuthorization: Bearer secret\n"
+    for options in (given, parsed_by(parser, LOADGEN_HEADERS=variable)):
+        assert options.headers == expected
+        assert "secret" not in repr(options)
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        *("secret", ": secret", "", "\n", "a b: secret", "a: secret\x00", "a: 1\na: secret"),
+        *("content-length: 1", "Transfer-Encoding: secret", "modal-session-id: secret"),
+    ],
+)
+def test_a_bad_header_is_refused_and_not_shown(parser, bad, capsys):
+    with pytest.raises(SystemExit) as left:
+        parser.parse_args([f"--header={bad}"])
+    assert left.value.code == 2
+    said = capsys.readouterr().err
+    assert "argument --header: " in said
+    assert "secret" not in said
+
+
+def test_a_header_given_twice_is_refused(parser):
+    with pytest.raises(UsageError, match=r"^--header: the header x-a is there twice"):
+        parsed_by(parser, "--header", "x-a:1", "--header", "X-A:2")
 
 
 def test_the_help_tells_default_and_variable(parser):

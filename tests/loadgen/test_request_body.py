@@ -5,7 +5,7 @@ import io
 import pytest
 
 from loadgen.errors import UsageError
-from loadgen.request_body import NO_BODY, chunk_frames, encode_body
+from loadgen.request_body import NO_BODY, Body, chunk_frames, encode_body
 
 FORM = "application/x-www-form-urlencoded"
 
@@ -41,6 +41,11 @@ def test_bodies_in_pieces(data):
     body = encode_body(data)
     assert body.content is None
     assert b"".join(body.pieces) == "abé".encode()
+
+
+def test_a_body_is_one_already():
+    body = Body(b"ab", content_type="text/x")
+    assert encode_body(body) is body
 
 
 def test_json_is_compact_utf_8():
