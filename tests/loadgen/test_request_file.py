@@ -1,5 +1,6 @@
 import json
 import string
+from itertools import repeat
 
 import pytest
 from hypothesis import given
@@ -185,6 +186,12 @@ def test_names_are_bounded():
     assert names[MOST_NAMES:] == [OTHER_NAME, OTHER_NAME, "/0", OTHER_NAME]
     assert found.renamed == 3
     assert found.requests[MOST_NAMES].path == f"/{MOST_NAMES}"
+
+
+def test_lines_are_bounded():
+    assert parse_requests(repeat(b"", 1_000_000), no_file).requests == ()
+    with pytest.raises(UsageError, match="may have 1,000,000 lines"):
+        parse_requests(repeat(b"", 1_000_001), no_file)
 
 
 def test_equal_headers_are_kept_once():
