@@ -121,16 +121,6 @@ class Generator:
         """This worker's number among its master's, 0 where there is no master."""
         return max(0, int(getattr(self.environment.runner, "worker_index", 0) or 0))
 
-    def _begin_traffic(self) -> None:
-        self.traffic = None
-        if self._requests:
-            self.traffic = Traffic(
-                self._requests,
-                self.options.request_order,
-                start=starting_place(self.worker_index(), len(self._requests)),
-                uniform=random.random,
-            )
-
     def run_started(self) -> None:
         """A run begins now."""
         started = time.time()
@@ -145,6 +135,16 @@ class Generator:
             last = self.runs[-1]
             self.runs[-1] = ended = Run(last.run, last.started, time.time(), last.info)
             self.run_seconds += ended.ended - ended.started
+
+    def _begin_traffic(self) -> None:
+        self.traffic = None
+        if self._requests:
+            self.traffic = Traffic(
+                self._requests,
+                self.options.request_order,
+                start=starting_place(self.worker_index(), len(self._requests)),
+                uniform=random.random,
+            )
 
 
 def generator_of(environment: Environment) -> Generator:
