@@ -49,6 +49,16 @@ _HISTOGRAMS: Final = (
         "schedule_lag",
         "How late requests start against the arrival schedule.",
     ),
+    (
+        "loadgen_time_to_first_token_seconds",
+        "time_to_first_token",
+        "First byte sent to the first token of a streamed answer.",
+    ),
+    (
+        "loadgen_time_between_tokens_seconds",
+        "time_between_tokens",
+        "Each further token of a streamed answer after the one before.",
+    ),
 )
 
 

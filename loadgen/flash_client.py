@@ -30,6 +30,7 @@ from loadgen.response import Response
 from loadgen.response_head import Head
 from loadgen.server_timing import server_s
 from loadgen.statistics_feed import StatisticsFeed
+from loadgen.token_times import TokenTimes
 from loadgen.traffic_request import TrafficRequest
 
 __all__ = ["CONTAINER_HEADERS", "SESSION_HEADER", "FlashClient", "GaveUpError", "RetryPolicy"]
@@ -404,7 +405,10 @@ class FlashClient:
             self._tell(prepared, name, elapsed_s, response, judged, error, context, ended)
 
         error = None if response.status_code < 400 else _status_error(response)
-        return FlashResponse(response, error, report=report, caught=caught, url=response.url)
+        tokens = None if whole else TokenTimes(self._channel, response.started)
+        return FlashResponse(
+            response, error, report=report, caught=caught, url=response.url, tokens=tokens
+        )
 
     def _tell(
         self,

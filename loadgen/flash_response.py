@@ -7,9 +7,10 @@ from typing import Any, Self
 
 from locust.exception import CatchResponseError
 
-from loadgen.errors import ClientError, HttpStatusError
+from loadgen.errors import ClientError, HttpStatusError, UsageError
 from loadgen.event_stream import ServerSentEvent
 from loadgen.response import Response
+from loadgen.token_times import TokenTimes
 
 __all__ = ["FlashResponse"]
 
@@ -20,7 +21,7 @@ class FlashResponse:
     ``error`` is what went wrong, ``None`` if nothing did. Without a response ``status_code`` is 0
     and the body empty. ``success()`` and ``failure()`` decide in a ``with`` block of a request made
     with ``catch_response=True``; the request is reported when the block ends. A streamed one is
-    reported when its body was read or closed.
+    reported when its body was read or closed; ``tokens`` times its tokens.
     """
 
     def __init__(
@@ -31,8 +32,10 @@ class FlashResponse:
         report: Callable[["FlashResponse"], None] | None,
         caught: bool,
         url: str,
+        tokens: TokenTimes | None = None,
     ) -> None:
         self._response = response
+        self._tokens = tokens
         self._report = report
         self._caught = caught
         self._url = url
@@ -46,6 +49,23 @@ class FlashResponse:
     def failure(self, reason: str | BaseException) -> None:
         """It counts as failed, for this reason."""
         self.error = reason if isinstance(reason, BaseException) else CatchResponseError(reason)
+
+    def record_token(self) -> None:
+        """The event, line or piece that was read last is a token: record when it came.
+
+        The first one of a response is its time to first token, every other its time after the one
+        before.
+
+        Raises:
+            UsageError: the response is not streamed, or nothing of it has been read yet.
+        """
+        times = [] if self._response is None else self._response.event_times
+        if self._tokens is None or self._response is None or not times:
+            raise UsageError(
+                "a token can be recorded once it was read from a request with stream=True, by "
+                "iter_events(), iter_lines() or iter_content()"
+            )
+        self._tokens.came(self._response.started + times[-1])
 
     @property
     def ok(self) -> bool:

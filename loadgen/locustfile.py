@@ -31,7 +31,7 @@ class _Visitor(FlashUser):
         generator = generator_of(self.environment)
         options = generator.options
         if options.generate and random.random() < options.generate:
-            _read_events(self.client.post("/generate", json=_PROMPT, stream=True))
+            _read_events(self.client.post("/generate", json=_PROMPT, stream=True), token="message")
         elif generator.traffic is None:
             self.client.get(options.path)
         else:
@@ -41,13 +41,14 @@ class _Visitor(FlashUser):
                 _read_events(response)
 
 
-def _read_events(response: AnyResponse) -> None:
-    """Read a streamed answer to its end."""
+def _read_events(response: AnyResponse, *, token: str | None = None) -> None:
+    """Read a streamed answer to its end; events of the type ``token`` are tokens."""
     # One that failed, or had no body, has been reported already.
     if isinstance(response, FlashResponse):
         with response:
-            for _ in response.iter_events():
-                pass
+            for event in response.iter_events():
+                if event.event == token:
+                    response.record_token()
 
 
 class StickyUser(_Visitor):

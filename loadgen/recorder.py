@@ -42,6 +42,8 @@ CHANNEL_HISTOGRAMS: Final = (
     "edge_overhead",
     "cold_start_wait",
     "schedule_lag",
+    "time_to_first_token",
+    "time_between_tokens",
 )
 CHANNEL_COUNTS: Final = ("giveups", "same", "moved", "affected", "requests")
 
@@ -147,7 +149,9 @@ class Channel:
         "routing",
         "same",
         "schedule_lag",
+        "time_between_tokens",
         "time_to_first_byte",
+        "time_to_first_token",
     )
 
     def __init__(self, region: str, routing: str) -> None:
@@ -166,6 +170,8 @@ class Channel:
         self.edge_overhead = Histogram()
         self.cold_start_wait = Histogram()
         self.schedule_lag = Histogram()
+        self.time_to_first_token = Histogram()
+        self.time_between_tokens = Histogram()
         self.gauges = Gauges()
         self._answers: defaultdict[int, int] = defaultdict(int)
         self._moments: list[float] = []

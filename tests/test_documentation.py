@@ -530,6 +530,11 @@ def test_examples_run_and_define_users_with_tasks(place, code):
     assert all(user.tasks for user in users)
 
 
+def test_the_guide_shows_the_locustfile_that_is_there():
+    there = (ROOT / "docs" / "chat_completions.py").read_text(encoding="utf-8")
+    assert there in [code for place, code in examples() if place.startswith("load.md")]
+
+
 def test_there_is_an_example_of_a_locustfile_in_the_readme():
     assert any(place.startswith("README.md") for place, _ in examples())
     assert "from loadgen import FlashUser" in README.read_text(encoding="utf-8")

@@ -5,12 +5,14 @@ from types import SimpleNamespace
 # The tests of other rooms run in the same process, and want the standard library as it is.
 os.environ.setdefault("LOCUST_SKIP_MONKEY_PATCH", "1")
 
+import gevent.event
 import pytest
 from locust.event import Events
 from locust.stats import RequestStats
 
 from loadgen import flash_client
 from loadgen.client_config import ClientConfig
+from loadgen.errors import UsageError
 from loadgen.flash_client import FlashClient, RetryPolicy
 from loadgen.recorder import Recorder
 from loadgen.request_body import Body
@@ -18,6 +20,7 @@ from loadgen.statistics_feed import StatisticsFeed
 from loadgen.traffic_request import TrafficRequest
 
 OK = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nhi"
+CHUNKED = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n"
 REFUSED = b"HTTP/1.1 503 Service Unavailable\r\ncontent-length: 0\r\n\r\n"
 THROTTLED = b"HTTP/1.1 429 Too Many Requests\r\ncontent-length: 0\r\n\r\n"
 
@@ -340,3 +343,50 @@ def test_a_described_request_counts_from_its_intended_start(serve):
     bench.client.send(DESCRIBED)
     assert bench.channel.response_time.sum == pytest.approx(5, abs=1)
     assert bench.channel.request_duration.sum < 1
+
+
+# Tokens.
+
+
+def _chunk(data: bytes) -> bytes:
+    return b"%x\r\n%b\r\n" % (len(data), data)
+
+
+@pytest.mark.parametrize("way", ["iter_events", "iter_lines", "iter_content"])
+def test_tokens_are_recorded_with_the_times_they_came(scripted, monkeypatch, way):
+    gate = gevent.event.Event()
+
+    def script(peer, _n):
+        peer.request()
+        peer.send(CHUNKED)
+        for number in range(3):
+            peer.send(_chunk(b"data: %d\n\n" % number))
+            gate.wait()
+            gate.clear()
+        peer.send(b"0\r\n\r\n")
+
+    bench = Bench(scripted(script).url, monkeypatch)
+    with bench.client.get("/", stream=True) as answer:
+        for piece in getattr(answer, way)():
+            if piece:
+                answer.record_token()
+                gate.set()
+        times = list(answer.event_times)
+    channel = bench.channel
+    assert channel.time_to_first_token.total == 1
+    assert channel.time_to_first_token.sum == pytest.approx(times[0])
+    assert channel.time_between_tokens.total == 2
+    assert channel.time_between_tokens.sum == pytest.approx(times[-1] - times[0])
+    assert channel.time_to_first_token.sum >= channel.time_to_first_byte.sum
+    assert bench.outcomes == {"ok": 1}
+
+
+def test_a_token_of_a_response_that_is_not_streamed_is_a_mistake(serve):
+    bench = serve(OK, OK)
+    with bench.client.get("/", catch_response=True) as whole:
+        assert list(whole.iter_content()) == [b"hi"]
+        with pytest.raises(UsageError, match="stream=True"):
+            whole.record_token()
+    with bench.client.get("/", stream=True) as unread, pytest.raises(UsageError, match="read"):
+        unread.record_token()
+    assert bench.channel.time_to_first_token.total == 0
