@@ -3,7 +3,7 @@
 
 PYTHON ?= python3
 BIN := .venv/bin
-SOURCES := target_app flash loadgen dashboard tests benchmarks docs demo.py
+SOURCES := target_app flash loadgen dashboard tests benchmarks docs/chat_completions.py demo.py
 
 .PHONY: help demo test lint format bench-loadgen bench-edge bench-memory accuracy clean
 

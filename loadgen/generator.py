@@ -53,7 +53,6 @@ class Generator:
         self.feed = StatisticsFeed(environment)
         self.runs: list[Run] = []
         self.started = time.time()
-        self.run_seconds = 0.0  # of all runs that ended: what the recorder's totals were made in
         self.policy = RetryPolicy(options.cold_start_timeout_s)
         self.open_model: OpenModel | None = None  # of the run, if it has one
         self.client_config = _client_config(options)
@@ -133,8 +132,7 @@ class Generator:
         """The run ends now."""
         if self.runs and not self.runs[-1].ended:
             last = self.runs[-1]
-            self.runs[-1] = ended = Run(last.run, last.started, time.time(), last.info)
-            self.run_seconds += ended.ended - ended.started
+            self.runs[-1] = Run(last.run, last.started, time.time(), last.info)
 
     def _begin_traffic(self) -> None:
         self.traffic = None

@@ -40,6 +40,15 @@ class OpenLoad:
         self._watch: Greenlet | None = None
         self._awaited: set[str] = set()
         self._arrived: list[Arrived] = []
+        self._told = True
+
+    @property
+    def arrived(self) -> Arrived | None:
+        """What became of the run's arrivals, as far as is known; ``None`` in the closed model."""
+        model = self._generator.open_model
+        if model is not None:
+            return model.dispatcher.arrived()
+        return sum_arrived(self._arrived) if self._arrived else None
 
     def listen(self) -> None:
         """To Locust's events; the generator has to know its options by then."""
@@ -58,6 +67,7 @@ class OpenLoad:
     def on_test_start(self, **_: Any) -> None:
         """A run begins; for those that could not listen yet."""
         self._tell_arrived()
+        self._arrived, self._told = [], True
         self._forget_shares()
         generator, options = self._generator, self._generator.options
         generator.open_model = None
@@ -125,6 +135,7 @@ class OpenLoad:
 
     def _on_arrived(self, msg: Any, **_: Any) -> None:
         self._arrived.append(Arrived(**msg.data))
+        self._told = False
         self._awaited.discard(msg.node_id)
         if not self._awaited:
             self._tell_arrived()
@@ -134,9 +145,9 @@ class OpenLoad:
         if self._awaited:
             names = ", ".join(sorted(self._awaited))
             _log.warning("open model: these workers did not tell of their arrivals: %s", names)
-        if self._arrived:
+        if not self._told:
             _log_arrived(sum_arrived(self._arrived))
-        self._awaited, self._arrived = set(), []
+        self._awaited, self._told = set(), True
 
     # Of a worker.
 

@@ -47,6 +47,7 @@ class Options:
     arrival_rate: RateSchedule | None = None
     arrival_process: ArrivalProcess = ArrivalProcess.CONSTANT
     dashboard_url: str = "http://127.0.0.1:8000"
+    summary_json: str | None = None
 
     @classmethod
     def of(cls, parsed: Namespace) -> "Options":
@@ -301,6 +302,15 @@ OPTIONS: Final = (
         _FIGURES,
         str,
         "where the dashboard is, for a link to it",
+        in_form=False,
+    ),
+    Option(
+        "summary-json",
+        "PATH",
+        _FIGURES,
+        str,
+        "write each run's summary to PATH as JSON at its end; {run} in it is the run's id, - is "
+        "standard output",
         in_form=False,
     ),
 )

@@ -15,12 +15,14 @@ from locust.env import Environment
 from locust.runners import MasterRunner, Runner, WorkerRunner
 
 from flash.platform import FlashError
+from loadgen.cpu_reports import present_workers
 from loadgen.errors import Error, UsageError
 from loadgen.exposition import Process, render
 from loadgen.generator import Generator
 from loadgen.metrics_server import MetricsServer
 from loadgen.open_load import OpenLoad
 from loadgen.options import Options, add_options
+from loadgen.run_reports import RunReports
 from loadgen.worker_reports import MESSAGE, WorkerReports
 
 __all__ = ["install"]
@@ -28,7 +30,6 @@ __all__ = ["install"]
 _log = logging.getLogger("loadgen")
 
 _FLUSH_EVERY_S: Final = 0.1
-_CPU_EVERY_S: Final = 1.0
 _installed: list[bool] = []
 
 
@@ -48,7 +49,7 @@ def _on_init(environment: Environment, runner: Runner, web_ui: Any, **_: Any) ->
         generator = Generator(environment, options)
         attached = _Attached(generator, runner, web_ui)
         if not isinstance(runner, WorkerRunner):
-            attached.serve_metrics()
+            attached.prepare_reports()
     except (FlashError, Error) as error:
         _leave(error)
     attached.listen()
@@ -71,12 +72,19 @@ class _Attached:
         self._runner = runner
         self._web_ui = web_ui
         self._metrics: MetricsServer | None = None
-        self._cpu_at = (time.monotonic(), time.process_time())
-        self._cpu_ratio = 0.0
         self._open_load = OpenLoad(generator, runner)
+        self._run_reports = RunReports(
+            generator, runner, self._open_load, with_page=web_ui is not None
+        )
         self._reports = WorkerReports(generator.recorder, partial(runner.send_message, MESSAGE))
 
-    def serve_metrics(self) -> None:
+    def prepare_reports(self) -> None:
+        """What cannot be told later had better be known before the load.
+
+        Raises:
+            Error: the summary cannot be written, or the metrics cannot be served.
+        """
+        self._run_reports.check()
         options = self._generator.options
         self._metrics = MetricsServer(options.metrics_host, options.metrics_port, self._page)
 
@@ -88,6 +96,10 @@ class _Attached:
         # Locust's statistics leave with its own listeners of these; ours must fill them before.
         events.report_to_master._handlers.insert(0, self._on_report_to_master)
         events.spawning_complete._handlers.insert(0, self._on_spawning_complete)
+        if not isinstance(self._runner, WorkerRunner):
+            events.quit.add_listener(self._on_quit)
+        # Before the open model, which forgets the last run when the next one starts.
+        self._run_reports.listen()
         self._open_load.listen()
         gevent.spawn(self._flush_forever)
         if isinstance(self._runner, WorkerRunner):
@@ -102,7 +114,7 @@ class _Attached:
             add_tab(
                 self._generator.environment,
                 self._web_ui,
-                self._generator.recorder,
+                self._run_reports.recorded,
                 self._generator.options.dashboard_url,
             )
 
@@ -112,6 +124,7 @@ class _Attached:
         self._apply_options(environment)
         self._open_load.on_test_start()
         self._on_test_start(environment)
+        self._run_reports.on_test_start()
 
     # What Locust tells.
 
@@ -166,21 +179,11 @@ class _Attached:
     def _on_quitting(self, **_: Any) -> None:
         self._generator.feed.flush()
         self._generator.run_stopped()
-        if isinstance(self._runner, WorkerRunner):
-            return
-        # Locust prints its own tables after this event, and ours belong below them.
-        self._generator.environment.events.quit.add_listener(self._on_quit)
 
     def _on_quit(self, **_: Any) -> None:
-        from loadgen.summary import summary_lines
-
         self._let_csv_catch_up()
         if self._metrics is not None:
             self._metrics.close()
-        seconds = self._generator.run_seconds or None
-        logger = logging.getLogger("locust.stats_logger")
-        for line in summary_lines(self._generator.recorder, seconds=seconds):
-            logger.info(line)
 
     def _let_csv_catch_up(self) -> None:
         options = self._generator.environment.parsed_options
@@ -200,40 +203,17 @@ class _Attached:
                 self._generator.feed.flush()
             self._generator.recorder.settle()
             # Not with the turn of the second: under load a request comes before this to that.
-            if time.monotonic() - self._cpu_at[0] >= _CPU_EVERY_S:
-                self._measure_cpu()
-
-    def _measure_cpu(self) -> None:
-        wall, cpu = time.monotonic(), time.process_time()
-        before_wall, before_cpu = self._cpu_at
-        if wall > before_wall:
-            self._cpu_ratio = (cpu - before_cpu) / (wall - before_wall)
-        self._cpu_at = (wall, cpu)
+            self._run_reports.tick()
 
     def _page(self, content_type: str) -> bytes:
         generator = self._generator
         runner = self._runner
-        name, workers = "local", 1
-        cpu_ratio: dict[str, float] = {}
+        workers = 1
         if isinstance(runner, MasterRunner):
-            present = {
-                client.id: client
-                for state in (
-                    runner.clients.ready,
-                    runner.clients.spawning,
-                    runner.clients.running,
-                )
-                for client in state
-            }
+            present = present_workers(runner)
             generator.recorder.keep_workers(set(present))
-            name, workers = "master", len(present)
-            for client_id, client in present.items():
-                # Locust's workers report per cent of one core.
-                index = runner.get_worker_index(client_id)
-                cpu_ratio[f"worker-{index}"] = client.cpu_usage / 100
+            workers = len(present)
         process = Process(
-            cpu_ratio={name: self._cpu_ratio, **cpu_ratio},
-            workers=workers,
-            started=generator.started,
+            cpu_ratio=self._run_reports.cpu.ratios(), workers=workers, started=generator.started
         )
         return render(generator.recorder, generator.runs, process, content_type)

@@ -10,12 +10,13 @@ from array import array
 from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Iterator
+from math import isnan
 from typing import Any, Final, TypedDict
 
 import numpy as np
 import numpy.typing as npt
 
-from flash.buckets import BOUNDS_S, BUCKETS
+from flash.buckets import BOUNDS_S, BUCKETS, quantile
 from loadgen.outcome import OUTCOMES, Outcome, outcome_of_status
 
 __all__ = [
@@ -92,14 +93,26 @@ class Histogram:
         """How many were recorded."""
         return sum(self.counts)
 
+    def quantile(self, q: float) -> float | None:
+        """The ``q`` quantile (0 to 1) in seconds, as its bucket tells it; ``None`` when empty."""
+        value = quantile(self.counts, q)
+        return None if isnan(value) else value
+
+    def since(self, earlier: "Histogram") -> HistogramDelta | None:
+        """What was recorded since it was as ``earlier``, ``None`` for nothing."""
+        grown = [
+            (bucket, now - before)
+            for bucket, (now, before) in enumerate(zip(self.counts, earlier.counts, strict=True))
+            if now != before
+        ]
+        return (grown, self.sum - earlier.sum) if grown else None
+
     def take(self) -> HistogramDelta | None:
         """What was recorded since the last taking, ``None`` for nothing; it is empty afterwards."""
-        grown = [(bucket, count) for bucket, count in enumerate(self.counts) if count]
-        if not grown:
-            return None
-        taken = (grown, self.sum)
-        self.counts = [0] * BUCKETS
-        self.sum = 0.0
+        taken = self.since(_EMPTY)
+        if taken is not None:
+            self.counts = [0] * BUCKETS
+            self.sum = 0.0
         return taken
 
     def add(self, delta: HistogramDelta) -> None:
@@ -108,6 +121,9 @@ class Histogram:
         for bucket, count in grown:
             self.counts[bucket] += count
         self.sum += total
+
+
+_EMPTY: Final = Histogram()
 
 
 class Gauges:
@@ -218,30 +234,45 @@ class Channel:
             overheads, self._overheads = self._overheads, []
             self.edge_overhead.record_many(_array(overheads))
 
+    def since(self, earlier: "Channel") -> ChannelDelta:
+        """What was counted since it was as ``earlier``."""
+        return ChannelDelta(
+            region=self.region,
+            routing=self.routing,
+            outcomes=[
+                (str(name), count - earlier.outcomes[name])
+                for name, count in self.outcomes.items()
+                if count != earlier.outcomes[name]
+            ],
+            codes=[
+                (code, count - earlier.codes.get(code, 0))
+                for code, count in self.codes.items()
+                if count != earlier.codes.get(code, 0)
+            ],
+            counts=[
+                (name, getattr(self, name) - getattr(earlier, name))
+                for name in CHANNEL_COUNTS
+                if getattr(self, name) != getattr(earlier, name)
+            ],
+            histograms=[
+                (name, grown)
+                for name in CHANNEL_HISTOGRAMS
+                if (grown := getattr(self, name).since(getattr(earlier, name))) is not None
+            ],
+        )
+
     def take(self) -> ChannelDelta | None:
         """What was counted since the last taking, ``None`` for nothing."""
-        outcomes = [(str(name), count) for name, count in self.outcomes.items() if count]
-        if not outcomes:
+        taken = self.since(_UNUSED)
+        if not (taken["outcomes"] or taken["counts"] or taken["histograms"]):
             return None
-        codes = list(self.codes.items())
-        counts = [(name, getattr(self, name)) for name in CHANNEL_COUNTS if getattr(self, name)]
-        histograms = []
-        for name in CHANNEL_HISTOGRAMS:
-            taken = getattr(self, name).take()
-            if taken is not None:
-                histograms.append((name, taken))
         self.outcomes = dict.fromkeys(OUTCOMES, 0)
         self.codes = {}
         for name in CHANNEL_COUNTS:
             setattr(self, name, 0)
-        return ChannelDelta(
-            region=self.region,
-            routing=self.routing,
-            outcomes=outcomes,
-            codes=codes,
-            counts=counts,
-            histograms=histograms,
-        )
+        for name in CHANNEL_HISTOGRAMS:
+            getattr(self, name).take()
+        return taken
 
     def add(self, delta: ChannelDelta) -> None:
         """Add what another channel took."""
@@ -256,6 +287,9 @@ class Channel:
         for name, histogram in delta["histograms"]:
             if name in CHANNEL_HISTOGRAMS:
                 getattr(self, name).add(histogram)
+
+
+_UNUSED: Final = Channel("", "")
 
 
 class Recorder:
@@ -293,6 +327,29 @@ class Recorder:
     def in_flight(self, channel: Channel) -> int:
         """Requests in flight of a channel, in this process and in all workers."""
         return channel.gauges.in_flight + sum(self._told(channel, 1))
+
+    def since(self, earlier: "Recorder") -> "Recorder":
+        """What was counted since it was as ``earlier``, of an empty one everything, without gauges.
+
+        It is made of copies, which what is counted later does not change.
+        """
+        grown = Recorder()
+        for channel in self:
+            before = earlier._channels.get((channel.region, channel.routing), _UNUSED)
+            grown.channel(channel.region, channel.routing).add(channel.since(before))
+        for region, made in self.connects.items():
+            delta = made.since(earlier.connects.get(region, _EMPTY))
+            histogram = grown.connects.setdefault(region, Histogram())
+            if delta is not None:
+                histogram.add(delta)
+        return grown
+
+    def total(self) -> Channel:
+        """All channels added up, without gauges."""
+        total = Channel("", "")
+        for channel in self:
+            total.add(channel.since(_UNUSED))
+        return total
 
     def take(self) -> Delta:
         """What was counted since the last taking; counters start from zero again."""

@@ -1,17 +1,17 @@
 """What was recorded, in a few figures per region and routing: for the terminal and the web page."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from math import isnan
 from typing import Final
 
-from flash.buckets import BOUNDS_S, quantile
-from loadgen.recorder import Channel, Histogram, Recorder
+from loadgen.generator_limit import verdict
+from loadgen.number_text import milliseconds, percent, rate_text, seconds_text
+from loadgen.recorder import Channel, Recorder
+from loadgen.run_watch import RunSummary
 
-__all__ = ["SummaryRow", "milliseconds", "percent", "seconds_text", "summary_lines", "summary_rows"]
+__all__ = ["SummaryRow", "TokenRow", "summary_lines", "summary_rows", "token_rows", "total_row"]
 
-NO_DATA: Final = "-"
-_LONGEST_NAME: Final = 16
+_LONGEST_NAME: Final = 12
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,6 +33,7 @@ class SummaryRow:
     p95_s: float | None
     p99_s: float | None
     response_time_p99_s: float | None
+    schedule_lag_p99_s: float | None
     responses_503: int
     affected: int
     wait_p50_s: float | None
@@ -50,6 +51,11 @@ def summary_rows(recorder: Recorder, *, seconds: float | None) -> list[SummaryRo
     return [_row(channel, seconds) for channel in recorder]
 
 
+def total_row(recorder: Recorder, *, seconds: float | None) -> SummaryRow:
+    """All channels in one row, without a name."""
+    return _row(recorder.total(), seconds)
+
+
 def _row(channel: Channel, seconds: float | None) -> SummaryRow:
     compared = channel.same + channel.moved
     return SummaryRow(
@@ -57,80 +63,137 @@ def _row(channel: Channel, seconds: float | None) -> SummaryRow:
         routing=channel.routing,
         requests=channel.requests,
         rate_per_s=channel.requests / seconds if seconds else None,
-        p50_s=_quantile(channel.request_duration, 0.5),
-        p95_s=_quantile(channel.request_duration, 0.95),
-        p99_s=_quantile(channel.request_duration, 0.99),
-        response_time_p99_s=_quantile(channel.response_time, 0.99),
+        p50_s=channel.request_duration.quantile(0.5),
+        p95_s=channel.request_duration.quantile(0.95),
+        p99_s=channel.request_duration.quantile(0.99),
+        response_time_p99_s=channel.response_time.quantile(0.99),
+        schedule_lag_p99_s=channel.schedule_lag.quantile(0.99),
         responses_503=channel.outcomes["cold_start"],
         affected=channel.affected,
-        wait_p50_s=_quantile(channel.cold_start_wait, 0.5),
-        wait_max_s=_quantile(channel.cold_start_wait, 1.0),
+        wait_p50_s=channel.cold_start_wait.quantile(0.5),
+        wait_max_s=channel.cold_start_wait.quantile(1.0),
         giveups=channel.giveups,
         affinity=channel.same / compared if compared else None,
         responses_429=channel.outcomes["throttled"],
     )
 
 
-def _quantile(histogram: Histogram, q: float) -> float | None:
-    value = quantile(histogram.counts, q)
-    return None if isnan(value) else value
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TokenRow:
+    """The streamed answers of one region and routing; durations in seconds.
+
+    Of ``streams`` answers with at least one token ``tokens`` were recorded in all. Quantiles of the
+    time between tokens are ``None`` where no answer had two.
+    """
+
+    region: str
+    routing: str
+    streams: int
+    tokens: int
+    rate_per_s: float | None
+    first_p50_s: float | None
+    first_p95_s: float | None
+    first_p99_s: float | None
+    between_p50_s: float | None
+    between_p95_s: float | None
+    between_p99_s: float | None
 
 
-_TITLES: Final = (
-    ("", "", "", "", "request (ms)", "", "", "response", "", "", "cold wait (s)", "", "", "", ""),
-    (
-        "region",
-        "routing",
-        "requests",
-        "req/s",
-        "p50",
-        "p95",
-        "p99",
-        "p99 (ms)",
-        "503s",
-        "affected",
-        "p50",
-        "max",
-        "give-ups",
-        "affinity",
-        "429s",
-    ),
-)
+def token_rows(recorder: Recorder, *, seconds: float | None) -> list[TokenRow]:
+    """A row for each channel that had tokens, and of several one for all of them without a name."""
+    rows = [
+        _token_row(channel, seconds) for channel in recorder if channel.time_to_first_token.total
+    ]
+    return [*rows, _token_row(recorder.total(), seconds)] if len(rows) > 1 else rows
+
+
+def _token_row(channel: Channel, seconds: float | None) -> TokenRow:
+    first, between = channel.time_to_first_token, channel.time_between_tokens
+    tokens = first.total + between.total
+    return TokenRow(
+        region=channel.region,
+        routing=channel.routing,
+        streams=first.total,
+        tokens=tokens,
+        rate_per_s=tokens / seconds if seconds else None,
+        first_p50_s=first.quantile(0.5),
+        first_p95_s=first.quantile(0.95),
+        first_p99_s=first.quantile(0.99),
+        between_p50_s=between.quantile(0.5),
+        between_p95_s=between.quantile(0.95),
+        between_p99_s=between.quantile(0.99),
+    )
+
+
+# For a terminal.
+
+_Column = tuple[str, str, str]
+"""What stands above it, at its head, and in a row."""
+
 _LEFT_ALIGNED: Final = 2
 
 
-def summary_lines(recorder: Recorder, *, seconds: float | None) -> list[str]:
-    """The table of :func:`summary_rows` for a terminal, with its title; at most 150 columns."""
-    over = "" if not seconds else f" over {seconds:.1f} s"
-    title = f"Cold starts and latency by region{over}"
-    rows = [_cells(row) for row in summary_rows(recorder, seconds=seconds)]
+def summary_lines(summary: RunSummary) -> list[str]:
+    """The tables of a run for a terminal, at most 150 columns wide, and its verdict."""
+    title = f"Cold starts and latency by region, run {summary.run.run}, {summary.seconds:.1f} s"
+    recorder, seconds = summary.recorded, summary.seconds or None
+    rows = summary_rows(recorder, seconds=seconds)
     if not rows:
         return [f"{title}: no requests"]
-    table = [*_TITLES, *rows]
-    widths = [max(map(len, column)) for column in zip(*table[1:], strict=True)]
-    lines = [_line(cells, widths) for cells in table]
+    if len(rows) > 1:
+        rows.append(total_row(recorder, seconds=seconds))
+    late = any(row.schedule_lag_p99_s is not None for row in rows)
+    table = _table([tuple(_columns(row, late=late)) for row in rows])
+    tokens = [tuple(_token_columns(row)) for row in token_rows(recorder, seconds=seconds)]
+    token_table = ["Streamed tokens by region", *_table(tokens)] if tokens else []
+    return [title, *table, *token_table, verdict(summary.evidence())]
+
+
+def _columns(row: SummaryRow, *, late: bool) -> Iterator[_Column]:
+    """The cells of a row; ``late`` is with the open model's schedule lag."""
+    yield "", "region", _shortened(row.region or "all")
+    yield "", "routing", _shortened(row.routing)
+    yield "", "requests", str(row.requests)
+    yield "", "req/s", rate_text(row.rate_per_s)
+    yield "request (ms)", "p50", milliseconds(row.p50_s)
+    yield "", "p95", milliseconds(row.p95_s)
+    yield "", "p99", milliseconds(row.p99_s)
+    response = "response, late (ms)" if late else "response (ms)"
+    yield response, "p99", milliseconds(row.response_time_p99_s)
+    if late:
+        yield "", "p99", milliseconds(row.schedule_lag_p99_s)
+    yield "", "503s", str(row.responses_503)
+    yield "", "affected", str(row.affected)
+    yield "cold wait (s)", "p50", seconds_text(row.wait_p50_s)
+    yield "", "max", seconds_text(row.wait_max_s)
+    yield "", "give-ups", str(row.giveups)
+    yield "", "affinity", percent(row.affinity)
+    yield "", "429s", str(row.responses_429)
+
+
+def _token_columns(row: TokenRow) -> Iterator[_Column]:
+    yield "", "region", _shortened(row.region or "all")
+    yield "", "routing", _shortened(row.routing)
+    yield "", "streams", str(row.streams)
+    yield "", "tokens", str(row.tokens)
+    yield "", "tokens/s", rate_text(row.rate_per_s)
+    yield "first token (ms)", "p50", milliseconds(row.first_p50_s)
+    yield "", "p95", milliseconds(row.first_p95_s)
+    yield "", "p99", milliseconds(row.first_p99_s)
+    yield "between (ms)", "p50", milliseconds(row.between_p50_s)
+    yield "", "p95", milliseconds(row.between_p95_s)
+    yield "", "p99", milliseconds(row.between_p99_s)
+
+
+def _table(rows: Sequence[Sequence[_Column]]) -> list[str]:
+    """The lines of a table; the last of several rows is their total, and set apart."""
+    above, heads, *cells = zip(*rows[0], strict=True)
+    cells += [tuple(cell for _, _, cell in row) for row in rows[1:]]
+    widths = [max(map(len, column)) for column in zip(heads, *cells, strict=True)]
+    lines = [_line(texts, widths) for texts in (above, heads, *cells)]
     rule = "-" * max(map(len, lines))
-    return [title, *lines[:2], rule, *lines[2:], rule]
-
-
-def _cells(row: SummaryRow) -> tuple[str, ...]:
-    return (
-        _shortened(row.region),
-        _shortened(row.routing),
-        str(row.requests),
-        _rate(row.rate_per_s),
-        milliseconds(row.p50_s),
-        milliseconds(row.p95_s),
-        milliseconds(row.p99_s),
-        milliseconds(row.response_time_p99_s),
-        str(row.responses_503),
-        str(row.affected),
-        seconds_text(row.wait_p50_s),
-        seconds_text(row.wait_max_s),
-        str(row.giveups),
-        percent(row.affinity),
-        str(row.responses_429),
-    )
+    body, total = (lines[2:-1], [rule, lines[-1]]) if len(rows) > 1 else (lines[2:], [])
+    return [*lines[:2], rule, *body, *total, rule]
 
 
 def _line(cells: Sequence[str], widths: Sequence[int]) -> str:
@@ -143,41 +206,6 @@ def _line(cells: Sequence[str], widths: Sequence[int]) -> str:
             left = index < _LEFT_ALIGNED or len(cell) > width
             line = line.ljust(start) + (cell if left else cell.rjust(width))
     return line
-
-
-def _rate(per_s: float | None) -> str:
-    if per_s is None:
-        return NO_DATA
-    return f"{per_s:.{1 if per_s < 999.95 else 0}f}"
-
-
-def milliseconds(seconds: float | None) -> str:
-    """A duration in milliseconds: three figures below a hundred, whole above."""
-    if seconds is None:
-        return NO_DATA
-    ms = seconds * 1e3
-    decimals = 2 if ms < 9.995 else 1 if ms < 99.95 else 0
-    return f"{_above(seconds)}{ms:.{decimals}f}"
-
-
-def seconds_text(seconds: float | None) -> str:
-    """A duration in seconds, to a hundredth below ten."""
-    if seconds is None:
-        return NO_DATA
-    return f"{_above(seconds)}{seconds:.{2 if seconds < 9.995 else 1}f}"
-
-
-def percent(share: float | None) -> str:
-    """A share from 0 to 1 in per cent; 100.0 % only where it is all of them."""
-    if share is None:
-        return NO_DATA
-    shown = f"{share:.1%}"
-    return "99.9%" if shown == "100.0%" and share < 1 else shown
-
-
-def _above(seconds: float) -> str:
-    # The last bucket has no upper bound: of what is in it only that it is longer is known.
-    return ">" if seconds >= BOUNDS_S[-1] else ""
 
 
 def _shortened(name: str) -> str:

@@ -5,6 +5,7 @@ exist, and a master's recorder has everything that its workers reported.
 """
 
 import json
+from collections.abc import Callable
 from typing import Any, Final
 from urllib.parse import urlsplit
 
@@ -13,14 +14,9 @@ from locust.env import Environment
 from locust.web import WebUI
 from markupsafe import Markup
 
+from loadgen.number_text import milliseconds, percent, seconds_text
 from loadgen.recorder import Recorder
-from loadgen.summary import (
-    SummaryRow,
-    milliseconds,
-    percent,
-    seconds_text,
-    summary_rows,
-)
+from loadgen.summary import SummaryRow, summary_rows
 
 __all__ = ["TAB_KEY", "add_tab"]
 
@@ -57,12 +53,15 @@ _ASKS_FOR_NO_HOST: Final = '"missing_host_warning": false'
 
 
 def add_tab(
-    environment: Environment, web_ui: WebUI, recorder: Recorder, dashboard_url: str
+    environment: Environment,
+    web_ui: WebUI,
+    recorded: Callable[[], Recorder],
+    dashboard_url: str,
 ) -> None:
     """Add the tab "Cold starts" to ``web_ui``, and a link to ``dashboard_url`` to every tab.
 
-    The figures are of everything in ``recorder``, also of earlier runs of the same process. An
-    address that is not an http or https URL is not linked.
+    The figures are of what ``recorded`` gives, each time that the page asks. An address that is not
+    an http or https URL is not linked.
     """
     arguments = web_ui.template_args
     tab = {"title": "Cold starts", "key": TAB_KEY}
@@ -80,7 +79,7 @@ def add_tab(
         if response.status_code != 200 or request.method != "GET":
             return response
         if request.endpoint == "locust.request_stats" and response.is_json:
-            rows = [_shown(row) for row in summary_rows(recorder, seconds=None)]
+            rows = [_shown(row) for row in summary_rows(recorded(), seconds=None)]
             _add_rows(response, rows)
         elif request.endpoint == "locust.index":
             page = response.get_data(as_text=True).replace(_ASKS_FOR_HOST, _ASKS_FOR_NO_HOST)

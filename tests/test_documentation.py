@@ -3,6 +3,7 @@
 import argparse
 import ast
 import importlib.util
+import json
 import os
 import re
 import sys
@@ -33,14 +34,17 @@ from flash.edge.exposition import page
 from flash.edge.faults import Faults
 from flash.regions import ROUTING_REGIONS, round_trip_s
 from flash.target import TargetOptions
+from loadgen import generator_limit
 from loadgen.arrival_schedule import ArrivalProcess, RateSchedule
-from loadgen.exposition import TEXT, Process, render
+from loadgen.exposition import TEXT, Process, Run, render
 from loadgen.generator import Generator
 from loadgen.options import Options
 from loadgen.plugin import install
-from loadgen.recorder import CHANNEL_HISTOGRAMS
+from loadgen.recorder import CHANNEL_HISTOGRAMS, Recorder
 from loadgen.request_body import Body
 from loadgen.request_file import KEYS, parse_requests
+from loadgen.run_watch import RunWatch
+from loadgen.summary_json import summary_json
 from target_app.app import create_app
 from target_app.deployment import Deployment
 from target_app.metrics import ROUTES
@@ -533,6 +537,36 @@ def test_examples_run_and_define_users_with_tasks(place, code):
 def test_the_guide_shows_the_locustfile_that_is_there():
     there = (ROOT / "docs" / "chat_completions.py").read_text(encoding="utf-8")
     assert there in [code for place, code in examples() if place.startswith("load.md")]
+
+
+def test_the_rules_for_the_generator_s_limit_are_documented_with_their_numbers():
+    told = section(text_of("load.md"), "The end of a run")
+    assert f"used {generator_limit.CPU_LIMIT * 100:g} % of a core or more" in told
+    shares = {0.1: "more than a tenth of the latency", 0.01: "one in a hundred arrivals or more"}
+    assert shares[generator_limit.LAG_SHARE] in told
+    assert shares[generator_limit.WAITED_SHARE] in told
+    assert generator_limit.LAG_FLOOR_S == 0.001
+    assert "by more than a millisecond" in told
+    for limit in generator_limit.Limit:
+        assert f"`{limit.value}`" in told
+
+
+def test_every_key_of_the_summary_as_json_is_documented():
+    recorder = Recorder()
+    recorder.channel("us-east", "sticky")
+    summary = RunWatch(recorder, {}).summary(Run("r1", 1.0, 2.0), None, now=2.0)
+    document = json.loads(summary_json(summary))
+    told = section(text_of("load.md"), "The end of a run")
+
+    def listed(first: str) -> set[str]:
+        return {key for row in rows(told, first) for key in row[0].split(", ")}
+
+    assert listed("key of a run") == set(document)
+    assert listed("key of a row") == set(document["totals"])
+    assert set(document["rows"][0]) == {"region", "routing", *document["totals"]}
+    for name in ("totals", "generator"):
+        histogram = document[name].get("request_duration", document[name])
+        assert [key for key in histogram if f"`{key}`" not in told] == []
 
 
 def test_there_is_an_example_of_a_locustfile_in_the_readme():

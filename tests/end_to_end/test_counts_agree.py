@@ -1,6 +1,9 @@
 """The same requests, counted by five parties that share no code: all the counts are equal."""
 
+import csv
+import json
 import time
+from itertools import pairwise
 
 import pytest
 
@@ -16,6 +19,7 @@ def test_counts_agree_between_locust_metrics_dashboard_edge_and_containers(
     admin, first, _, web, metrics, board, master = free_ports(7)
     edge_url, board_url = f"http://127.0.0.1:{admin}", f"http://127.0.0.1:{board}"
     metrics_url, web_url = f"http://127.0.0.1:{metrics}/metrics", f"http://127.0.0.1:{web}"
+    summary = tmp_path / "summary.json"
     began = time.time()
     start(
         *("-m", "flash.edge", "--region", REGIONS[0], "--region", REGIONS[1]),
@@ -40,6 +44,7 @@ def test_counts_agree_between_locust_metrics_dashboard_edge_and_containers(
         *("--web-port", str(web), "--metrics-port", str(metrics), "--autostart"),
         *("--users", "16", "--spawn-rate", "8", "--run-time", "8s", "--stop-timeout", "20"),
         *("--think-time", "0.1", "--generate", "0.2"),
+        *("--summary-json", str(summary), "--csv", str(tmp_path / "locust")),
         *((*several, "--master-port", str(master)) if processes else ()),
     )
     stats = http.until(
@@ -59,6 +64,24 @@ def test_counts_agree_between_locust_metrics_dashboard_edge_and_containers(
     assert answered + refused == http.total(metrics_url, "loadgen_requests_total")
     assert http.total(metrics_url, "loadgen_request_duration_seconds_count") == answered
     assert http.total(metrics_url, "loadgen_response_time_seconds_count") == answered
+
+    # The summary, which is of the only run that there was.
+    http.until(summary.exists, within_s=10, what="the run's summary")
+    told = json.loads(summary.read_text())
+    assert told["totals"]["requests"] == told["totals"]["outcomes"]["ok"] == answered
+    assert told["totals"]["outcomes"]["cold_start"] == refused
+    streamed = next(row for row in stats["stats"] if row["name"] == "/generate")
+    assert told["totals"]["time_to_first_token"]["count"] == streamed["num_requests"]
+    samples = http.samples(metrics_url)
+    bounds = [*map(repr, told["bucket_bounds"]), "+Inf"]
+    for row in told["rows"]:
+        labels = {"region": row["region"], "routing": row["routing"]}
+        for name in ("request_duration", "response_time", "time_to_first_token"):
+            upto = [
+                samples.get((f"loadgen_{name}_seconds_bucket", frozenset(of.items())), 0)
+                for of in ({**labels, "le": le} for le in bounds)
+            ]
+            assert row[name]["buckets"] == [b - a for a, b in pairwise([0, *upto])]
 
     # The edge, per region.
     for region in REGIONS:
@@ -105,6 +128,10 @@ def test_counts_agree_between_locust_metrics_dashboard_edge_and_containers(
             metrics_url, "loadgen_requests_total", region=region, outcome="ok"
         )
     assert locust.terminate(within_s=20) == 0
+    with (tmp_path / "locust_stats.csv").open(newline="") as file:
+        by_file = {row["Name"]: int(row["Request Count"]) for row in csv.DictReader(file)}
+    assert by_file["Aggregated"] == answered
+    assert json.loads(summary.read_text()) == told
 
 
 def stopped(stats: dict) -> dict | None:

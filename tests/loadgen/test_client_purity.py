@@ -17,6 +17,8 @@ PURE = [
     "cookie_store",
     "errors",
     "event_stream",
+    "generator_limit",
+    "number_text",
     "option",
     "origin",
     "proxies",

@@ -72,6 +72,63 @@ def test_reports_of_any_length_add_up_to_the_same_on_the_master(events):
     assert _figures(master) == _figures(whole)
 
 
+@given(st.lists(st.tuples(st.sampled_from("ab"), DURATIONS, st.integers(0, 3), st.booleans())))
+def test_what_was_counted_since_a_moment_is_what_was_counted_after_it(events):
+    whole, after = Recorder(), Recorder()
+    before, begun = whole.since(Recorder()), False
+    for region, duration_s, refused, begins in events:
+        if begins and not begun:
+            before, begun = whole.since(Recorder()), True
+        for recorder in (whole, after) if begun else (whole,):
+            _record(recorder.channel(region, "sticky"), duration_s, refused=refused)
+            recorder.connects[region].record(duration_s)
+    if not begun:
+        before = whole.since(Recorder())
+    grown = _figures(whole.since(before))
+    expected = _figures(after)
+    for key, figures in grown.items():
+        assert figures == expected.get(key, _figures_of_none(key))
+    connects = whole.since(before).connects
+    for region, histogram in connects.items():
+        made = after.connects.get(region, Histogram())
+        assert histogram.counts == made.counts
+        assert histogram.sum == pytest.approx(made.sum, abs=1e-9)
+
+
+def _figures_of_none(key: tuple[str, str]):
+    recorder = Recorder()
+    recorder.channel(*key)
+    return _figures(recorder)[key]
+
+
+@given(st.lists(st.tuples(st.sampled_from("ab"), DURATIONS, st.integers(0, 3))))
+def test_all_channels_together_are_one_channel_of_everything(events):
+    recorder, together = Recorder(), Recorder()
+    for region, duration_s, refused in events:
+        _record(recorder.channel(region, "sticky"), duration_s, refused=refused)
+        _record(together.channel("", ""), duration_s, refused=refused)
+    total, expected = recorder.total(), together.channel("", "")
+    assert (total.outcomes, total.codes) == (expected.outcomes, expected.codes)
+    assert (total.requests, total.affected) == (expected.requests, expected.affected)
+    assert total.request_duration.counts == expected.request_duration.counts
+
+
+def test_what_is_counted_later_does_not_change_a_copy():
+    recorder = Recorder()
+    _record(recorder.channel("a", "sticky"), 0.25)
+    copy = recorder.since(Recorder())
+    _record(recorder.channel("a", "sticky"), 0.25)
+    assert copy.channel("a", "sticky").requests == 1
+    assert copy.channel("a", "sticky").request_duration.total == 1
+
+
+def test_a_report_has_what_a_request_that_goes_on_has_brought_so_far():
+    worker, master = Recorder(), Recorder()
+    worker.channel("a", "sticky").schedule_lag.record(0.5)
+    master.merge("w", worker.take())
+    assert master.channel("a", "sticky").schedule_lag.total == 1
+
+
 def test_a_report_survives_json():
     worker, master = Recorder(), Recorder()
     _record(worker.channel("a", "sticky"), 0.25, refused=1)

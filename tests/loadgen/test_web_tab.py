@@ -37,7 +37,7 @@ class Page:
 
 def _page(dashboard_url: str = "http://127.0.0.1:8000") -> tuple[Page, Recorder]:
     page, recorder = Page(), Recorder()
-    add_tab(SimpleNamespace(), page, recorder, dashboard_url)
+    add_tab(SimpleNamespace(), page, lambda: recorder, dashboard_url)
     return page, recorder
 
 
@@ -97,7 +97,7 @@ def test_the_page_does_not_ask_for_a_host_that_is_not_needed(monkeypatch):
     environment = Environment(user_classes=[User])
     environment.create_local_runner()
     web_ui = environment.create_web_ui("127.0.0.1", 0, delayed_start=True)
-    add_tab(environment, web_ui, Recorder(), "http://127.0.0.1:8000")
+    add_tab(environment, web_ui, Recorder, "http://127.0.0.1:8000")
     page = web_ui.app.test_client().get("/").get_data(as_text=True)
     assert '"missing_host_warning": false' in page
     assert "Flash dashboard: http://127.0.0.1:8000" in page

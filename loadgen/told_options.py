@@ -1,0 +1,59 @@
+"""The options that a run was made with, as its summary tells them: never what may be a secret."""
+
+from argparse import Namespace
+from enum import Enum
+from typing import Final
+
+from loadgen.arrival_schedule import RateSchedule
+from loadgen.options import OPTIONS, Options
+from loadgen.run_watch import OptionValue
+
+__all__ = ["TOLD", "told_options"]
+
+_LOCUSTS: Final = {
+    "users": "num_users",
+    "spawn_rate": "spawn_rate",
+    "run_time": "run_time",
+    "stop_timeout": "stop_timeout",
+    "user_classes": "user_classes",
+    "tags": "tags",
+    "exclude_tags": "exclude_tags",
+}
+"""Locust's own that make a difference to the load, and what its parser calls them."""
+
+TOLD: Final = frozenset(
+    {
+        "arrival_process",
+        "arrival_rate",
+        "body_file",
+        "cold_start_timeout",
+        "container_header",
+        "generate",
+        "method",
+        "path",
+        "request_file",
+        "request_order",
+        "think_time",
+    }
+)
+"""Ours, by what the parser calls them. One that is not named here is not told."""
+
+
+def told_options(options: Options, parsed: Namespace | None) -> dict[str, OptionValue]:
+    """By name: those of Locust that shape the load, then ours, both only where they are known."""
+    known = {} if parsed is None else vars(parsed)
+    told = {name: _plain(known[key]) for name, key in _LOCUSTS.items() if key in known}
+    for option in OPTIONS:
+        if option.dest in TOLD:
+            told[option.dest] = _plain(getattr(options, option.field or option.dest))
+    return told
+
+
+def _plain(value: object) -> OptionValue:
+    if isinstance(value, Enum):
+        return str(value.value)
+    if isinstance(value, RateSchedule):
+        return str(value)
+    if isinstance(value, list | tuple):
+        return [str(one) for one in value]
+    return value if value is None or isinstance(value, str | int | float) else str(value)
