@@ -120,6 +120,24 @@ def render(recorder: Recorder, runs: Sequence[Run], process: Process, content_ty
         "Name look-up, TCP and TLS of a new connection.",
         (((("region", region),), made) for region, made in sorted(recorder.connects.items())),
     )
+    page.histogram(
+        "loadgen_cold_start_window_seconds",
+        "A region's first 503 to the first answer that any user got.",
+        (((("region", region),), ended) for region, ended in sorted(recorder.windows.items())),
+    )
+    page.gauge(
+        "loadgen_cold_start_window_open",
+        "1 from a region's first 503 until any user gets an answer, else 0.",
+        (
+            ((("region", region),), int(window.opened is not None))
+            for region, window in recorder.cold_starts
+        ),
+    )
+    page.counter(
+        "loadgen_cold_start_requests_total",
+        "Requests that a cold start made wait.",
+        ((_labels(channel), channel.affected) for channel in channels),
+    )
     page.counter(
         "loadgen_cold_start_giveups_total",
         "Requests that met the deadline still on 503.",

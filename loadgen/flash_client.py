@@ -278,7 +278,7 @@ class FlashClient:
         while True:
             status = response.status_code
             response.close()
-            channel.refused(status)
+            channel.refused(status, response.started, response.first_at)
             if status == COLD_START and first_503 is None:
                 channel.affected += 1
                 first_503 = perf_counter()
@@ -303,6 +303,7 @@ class FlashClient:
             response = attempt()
             if response.status_code == COLD_START or response.status_code == THROTTLED:
                 continue
+            channel.window.answered(response.started, response.first_at)
             if first_503 is not None:
                 channel.cold_start_wait.record(perf_counter() - first_503)
             return response
@@ -389,6 +390,8 @@ class FlashClient:
         whole = response.last_at is not None
         if response.last_at is not None:
             self._answered(response, called, response.last_at)
+        else:
+            self._channel.window.answered(response.started, response.first_at)
 
         def report(judged: FlashResponse) -> None:
             ended = perf_counter()

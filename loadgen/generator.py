@@ -130,6 +130,7 @@ class Generator:
 
     def run_stopped(self) -> None:
         """The run ends now."""
+        self.recorder.run_ended()
         if self.runs and not self.runs[-1].ended:
             last = self.runs[-1]
             self.runs[-1] = Run(last.run, last.started, time.time(), last.info)

@@ -9,15 +9,18 @@ greenlets of one hub only.
 from array import array
 from bisect import bisect_left
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from math import isnan
+from time import perf_counter
 from typing import Any, Final, TypedDict
 
 import numpy as np
 import numpy.typing as npt
 
 from flash.buckets import BOUNDS_S, BUCKETS, quantile
-from loadgen.outcome import OUTCOMES, Outcome, outcome_of_status
+from loadgen.cold_start_window import ColdStartWindow
+from loadgen.cold_starts import ColdStarts, ColdStartsDelta
+from loadgen.outcome import COLD_START, OUTCOMES, Outcome, outcome_of_status
 
 __all__ = [
     "CHANNEL_COUNTS",
@@ -65,6 +68,7 @@ class Delta(TypedDict):
 
     channels: list[ChannelDelta]
     connects: list[tuple[str, HistogramDelta]]
+    cold_starts: ColdStartsDelta
     gauges: list[tuple[str, str, int, int]]
 
 
@@ -141,9 +145,9 @@ class Channel:
 
     ``requests`` ended, each after one or more attempts, of which ``affected`` met at least one
     503 and ``giveups`` met the deadline on it. ``same`` and ``moved`` compare the container of a
-    session's response with that of the one before. What was answered since the last
-    :meth:`settle` is not in any of these yet; a recorder settles its channels before it gives
-    them out.
+    session's response with that of the one before. ``window`` is told of the region's 503s and
+    answers. What was answered since the last :meth:`settle` is not in any of these yet; a recorder
+    settles its channels before it gives them out.
     """
 
     __slots__ = (
@@ -168,11 +172,13 @@ class Channel:
         "time_between_tokens",
         "time_to_first_byte",
         "time_to_first_token",
+        "window",
     )
 
-    def __init__(self, region: str, routing: str) -> None:
+    def __init__(self, region: str, routing: str, *, window: ColdStartWindow | None = None) -> None:
         self.region = region
         self.routing = routing
+        self.window = window or ColdStartWindow(Histogram().record)
         self.outcomes: dict[Outcome, int] = dict.fromkeys(OUTCOMES, 0)
         self.codes: dict[int, int] = {}
         self.giveups = 0
@@ -212,10 +218,14 @@ class Channel:
         """Time to first byte of an answered request, less what the server says that it took."""
         self._overheads.append(seconds)
 
-    def refused(self, status: int) -> None:
-        """An attempt was refused; it has not ended its request."""
+    def refused(self, status: int, sent: float, at: float) -> None:
+        """An attempt, sent at ``sent``, was refused at ``at``; it has not ended its request."""
         self.outcomes[outcome_of_status(status)] += 1
         self.codes[status] = self.codes.get(status, 0) + 1
+        if status == COLD_START:
+            self.window.refused(sent, at)
+        else:
+            self.window.answered(sent, at)
 
     def settle(self) -> None:
         """Put what was answered into the counters and histograms."""
@@ -230,9 +240,18 @@ class Channel:
             self.request_duration.record_many(last_at - started)
             self.time_to_first_byte.record_many(first_at - started)
             self.response_time.record_many(last_at - called)
+            self._end_window(started, first_at)
         if self._overheads:
             overheads, self._overheads = self._overheads, []
             self.edge_overhead.record_many(_array(overheads))
+
+    def _end_window(
+        self, started: npt.NDArray[np.float64], first_at: npt.NDArray[np.float64]
+    ) -> None:
+        opened = self.window.opened
+        if opened is not None and (since := started >= opened).any():
+            first = int(np.where(since, first_at, np.inf).argmin())
+            self.window.answered(float(started[first]), float(first_at[first]))
 
     def since(self, earlier: "Channel") -> ChannelDelta:
         """What was counted since it was as ``earlier``."""
@@ -293,11 +312,16 @@ _UNUSED: Final = Channel("", "")
 
 
 class Recorder:
-    """The channels of a process and, on a master, the gauges of its workers."""
+    """The channels of a process and, on a master, the gauges of its workers.
 
-    def __init__(self) -> None:
+    ``clock`` is that of all moments. ``windows`` has how long each region's cold starts took.
+    """
+
+    def __init__(self, *, clock: Callable[[], float] = perf_counter) -> None:
         self._channels: dict[tuple[str, str], Channel] = {}
         self.connects: dict[str, Histogram] = {}
+        self.windows: dict[str, Histogram] = {}
+        self.cold_starts = ColdStarts(clock)
         self._of_workers: dict[str, dict[tuple[str, str], tuple[int, int]]] = {}
 
     def __repr__(self) -> str:
@@ -311,7 +335,9 @@ class Recorder:
         """The channel of a region and routing; made on the first use."""
         key = (region, routing)
         if key not in self._channels:
-            self._channels[key] = Channel(region, routing)
+            durations = self.windows.setdefault(region, Histogram())
+            window = self.cold_starts.window(region, durations.record)
+            self._channels[key] = Channel(region, routing, window=window)
             self.connects.setdefault(region, Histogram())
         return self._channels[key]
 
@@ -319,6 +345,12 @@ class Recorder:
         """Bring all channels up to date; to be called often, for what is not settled takes room."""
         for channel in self._channels.values():
             channel.settle()
+        self.cold_starts.settle()
+
+    def run_ended(self) -> None:
+        """Nobody asks any more: of what goes on there will be no end."""
+        self.settle()
+        self.cold_starts.run_ended()
 
     def users(self, channel: Channel) -> int:
         """Users of a channel, in this process and in all workers."""
@@ -337,11 +369,15 @@ class Recorder:
         for channel in self:
             before = earlier._channels.get((channel.region, channel.routing), _UNUSED)
             grown.channel(channel.region, channel.routing).add(channel.since(before))
-        for region, made in self.connects.items():
-            delta = made.since(earlier.connects.get(region, _EMPTY))
-            histogram = grown.connects.setdefault(region, Histogram())
-            if delta is not None:
-                histogram.add(delta)
+        for mine, its, old in (
+            (self.connects, grown.connects, earlier.connects),
+            (self.windows, grown.windows, earlier.windows),
+        ):
+            for region, made in mine.items():
+                delta = made.since(old.get(region, _EMPTY))
+                histogram = its.setdefault(region, Histogram())
+                if delta is not None:
+                    histogram.add(delta)
         return grown
 
     def total(self) -> Channel:
@@ -363,7 +399,12 @@ class Recorder:
             (channel.region, channel.routing, channel.gauges.users, channel.gauges.in_flight)
             for channel in self
         ]
-        return Delta(channels=channels, connects=connects, gauges=gauges)
+        return Delta(
+            channels=channels,
+            connects=connects,
+            cold_starts=self.cold_starts.take(),
+            gauges=gauges,
+        )
 
     def merge(self, worker: str, delta: Delta) -> None:
         """Add what ``worker`` took from its own recorder; its gauges replace its last ones."""
@@ -377,11 +418,13 @@ class Recorder:
         }
         for region, routing in self._of_workers[worker]:
             self.channel(region, routing)
+        self.cold_starts.merge(worker, delta["cold_starts"])
 
     def keep_workers(self, present: set[str]) -> None:
         """Forget the gauges of workers that are gone; what they counted stays."""
         for worker in self._of_workers.keys() - present:
             del self._of_workers[worker]
+        self.cold_starts.keep_workers(present)
 
     def _told(self, channel: Channel, which: int) -> list[int]:
         key = (channel.region, channel.routing)

@@ -46,6 +46,10 @@ def _document(summary: RunSummary) -> Mapping[str, JsonValue]:
             {"region": region, "connect_duration": _histogram(made)}
             for region, made in sorted(recorded.connects.items())
         ],
+        "cold_start_windows": [
+            {"region": region, "cold_start_window": _histogram(ended)}
+            for region, ended in sorted(recorded.windows.items())
+        ],
         "generator": _generator(summary),
         "arrivals": _arrivals(summary.arrivals),
         "workers": _workers(summary.workers),

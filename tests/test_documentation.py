@@ -337,6 +337,7 @@ def loadgen_page() -> str:
     for name in CHANNEL_HISTOGRAMS:
         getattr(channel, name).record(0.1)
     generator.recorder.connects["us-east"].record(0.1)
+    generator.recorder.windows["us-east"].record(0.1)
     generator.run_started()
     process = Process(cpu_ratio={"local": 0.1}, workers=1, started=1.0)
     return render(generator.recorder, generator.runs, process, TEXT).decode()

@@ -17,12 +17,14 @@ def _recorded() -> Recorder:
         for k, outcome in enumerate(OUTCOMES):
             channel.outcomes[outcome] = n * 10 + k
         channel.codes = {200: 7 * n, 503: 3}
-        channel.giveups, channel.same, channel.moved = 4 * n, 5, 6
+        channel.giveups, channel.same, channel.moved, channel.affected = 4 * n, 5, 6, 9 * n
         channel.gauges.users, channel.gauges.in_flight = 8 * n, 2
         for k, name in enumerate(CHANNEL_HISTOGRAMS):
             for value in (1e-5, 0.01 * (k + 1), 0.5 * n, 1000.0):
                 getattr(channel, name).record(value)
         recorder.connects[region].record(0.025)
+        recorder.windows[region].record(3.5)
+    recorder.channel("us-east", "sticky").refused(503, sent=1.0, at=1.5)
     recorder.channel("quiet", "non_sticky")
     return recorder
 
@@ -59,6 +61,7 @@ def test_counters_and_gauges_are_read_back_as_they_were_counted(samples, region)
     for code, count in channel.codes.items():
         assert _value(samples, "loadgen_responses_total", code=str(code), **of) == count
     assert _value(samples, "loadgen_cold_start_giveups_total", **of) == channel.giveups
+    assert _value(samples, "loadgen_cold_start_requests_total", **of) == channel.affected
     sessions = "loadgen_session_requests_total"
     assert _value(samples, sessions, container="same", **of) == 5
     assert _value(samples, sessions, container="moved", **of) == 6
@@ -82,6 +85,16 @@ def test_a_histogram_is_whole_and_cumulative(samples, name):
 def test_connects_have_the_label_region_alone(samples):
     assert _value(samples, "loadgen_connect_duration_seconds_sum", region=ODD) == 0.025
     assert _value(samples, "loadgen_connect_duration_seconds_count", region=ODD) == 1
+
+
+def test_windows_are_of_a_region_and_tell_whether_one_is_open(samples):
+    assert _value(samples, "loadgen_cold_start_window_seconds_sum", region=ODD) == 3.5
+    assert _value(samples, "loadgen_cold_start_window_seconds_count", region=ODD) == 1
+    opened = [
+        _value(samples, "loadgen_cold_start_window_open", region=region)
+        for region in ("us-east", ODD, "quiet")
+    ]
+    assert opened == [1, 0, 0]
 
 
 def test_a_histogram_with_nothing_in_it_is_not_there(samples):

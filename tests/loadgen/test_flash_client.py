@@ -390,3 +390,35 @@ def test_a_token_of_a_response_that_is_not_streamed_is_a_mistake(serve):
     with bench.client.get("/", stream=True) as unread, pytest.raises(UsageError, match="read"):
         unread.record_token()
     assert bench.channel.time_to_first_token.total == 0
+
+
+# Cold regions.
+
+
+def test_a_region_is_cold_from_the_first_503_to_the_first_byte_of_an_answer(serve):
+    bench = serve(REFUSED, REFUSED, OK)
+    bench.client.get("/")
+    recorder, window = bench.recorder, bench.channel.window
+    assert (recorder.windows["us-east"].total, window.opened) == (1, None)
+    assert 0 < recorder.windows["us-east"].sum < bench.channel.response_time.sum
+
+
+def test_a_region_is_no_longer_cold_once_a_stream_begins(serve):
+    bench = serve(REFUSED, OK, REFUSED, OK)
+    durations = bench.recorder.windows["us-east"]
+    first = bench.client.get("/", stream=True)
+    assert bench.channel.window.opened is None
+    assert (durations.total, bench.channel.requests) == (1, 0)
+    assert first.content == b"hi"
+    with bench.client.get("/", stream=True) as second:
+        assert second.content == b"hi"
+    assert (bench.channel.window.opened, durations.total) == (None, 2)
+
+
+def test_a_stream_that_was_never_refused_ends_the_cold_start_of_others(serve):
+    bench = serve(REFUSED, OK, policy=RetryPolicy(0.0))
+    assert bench.client.get("/").status_code == 503
+    assert bench.channel.window.opened is not None
+    with bench.client.get("/", stream=True) as response:
+        assert bench.channel.window.opened is None
+        assert response.content == b"hi"

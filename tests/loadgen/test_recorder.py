@@ -203,7 +203,7 @@ def test_an_answer_is_counted_once_it_is_settled_and_before_anybody_reads():
     channel.answered(200, called=10.0, started=10.5, first_at=10.6, last_at=11.0)
     channel.answered(404, called=20.0, started=20.0, first_at=20.2, last_at=20.2)
     channel.overhead(0.03)
-    channel.refused(503)
+    channel.refused(503, sent=9.0, at=9.5)
     (read,) = recorder
     assert read is channel
     assert channel.codes == {200: 1, 404: 1, 503: 1}
@@ -222,3 +222,65 @@ def test_an_answer_is_counted_once_it_is_settled_and_before_anybody_reads():
     channel.answered(200, called=0.0, started=0.0, first_at=0.0, last_at=0.0)
     (delta,) = recorder.take()["channels"]
     assert dict(delta["codes"]) == {200: 2, 404: 1, 503: 1}
+
+
+def test_a_region_is_cold_until_any_of_its_users_is_answered():
+    recorder = Recorder()
+    sticky, other = (recorder.channel("us-east", name) for name in ("sticky", "non_sticky"))
+    sticky.refused(503, sent=9.0, at=9.5)
+    # Sent before that 503, which it says nothing of.
+    other.answered(200, called=9.25, started=9.25, first_at=9.75, last_at=9.75)
+    recorder.settle()
+    assert recorder.windows["us-east"].total == 0
+    assert sticky.window.opened == other.window.opened == 9.5
+    # Two in one go: the one that came first counts, of whichever channel it is.
+    sticky.answered(200, called=9.0, started=12.0, first_at=12.5, last_at=12.5)
+    other.answered(200, called=11.75, started=11.75, first_at=12.25, last_at=20.0)
+    other.answered(200, called=9.25, started=9.25, first_at=10.0, last_at=20.0)
+    recorder.settle()
+    assert sticky.window.opened is None
+    assert (recorder.windows["us-east"].total, recorder.windows["us-east"].sum) == (1, 2.75)
+
+
+def test_a_container_at_its_limit_ends_the_cold_start():
+    recorder = Recorder()
+    channel = recorder.channel("us-east", "sticky")
+    channel.refused(503, sent=1.0, at=1.5)
+    channel.refused(429, sent=2.0, at=2.5)
+    recorder.settle()
+    assert recorder.windows["us-east"].sum == 1.0
+
+
+def test_a_master_has_the_windows_of_its_workers_and_regions_apart():
+    now = 0.0
+    worker, master = (Recorder(clock=lambda: now) for _ in range(2))
+    for region, opened in (("a", 1.0), ("b", 2.0)):
+        channel = worker.channel(region, "sticky")
+        channel.refused(503, sent=opened, at=opened)
+        channel.answered(200, called=0.0, started=3.0, first_at=4.0, last_at=4.0)
+    now = 5.0
+    master.merge("w", json.loads(json.dumps(worker.take())))
+    now = 10.0
+    assert [channel.region for channel in master] == ["a", "b"]
+    assert {region: made.sum for region, made in master.windows.items()} == {"a": 3.0, "b": 2.0}
+
+
+def test_the_end_of_a_run_leaves_no_region_cold():
+    recorder = Recorder()
+    channel = recorder.channel("us-east", "sticky")
+    channel.refused(503, sent=1.0, at=1.5)
+    recorder.run_ended()
+    assert channel.window.opened is None
+    assert recorder.windows["us-east"].total == 0
+
+
+def test_a_give_up_is_reported_though_no_attempt_ended_since_the_last_report():
+    worker, master = Recorder(), Recorder()
+    channel = worker.channel("a", "sticky")
+    channel.refused(503, sent=1.0, at=1.5)
+    master.merge("w", worker.take())
+    channel.giveups += 1
+    channel.requests += 1
+    master.merge("w", worker.take())
+    (seen,) = master
+    assert (seen.giveups, seen.requests, seen.outcomes["cold_start"]) == (1, 1, 1)

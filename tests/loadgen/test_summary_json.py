@@ -46,7 +46,8 @@ def recorded() -> Recorder:
         channel = recorder.channel(region, "sticky")
         for n in range(times):
             channel.answered(200, 0.0, 0.0, 0.001, (n + 1) / 1000)
-        channel.refused(503)
+        channel.refused(503, sent=0.0, at=0.001)
+        recorder.windows[region].record(2.0)
         channel.affected, channel.giveups, channel.same, channel.moved = 1, 2, 3, 1
         channel.schedule_lag.record(0.002)
         recorder.connects[region].record(0.01)
@@ -82,6 +83,11 @@ def test_a_row_has_every_figure_of_its_region_and_routing():
     assert row.keys() >= set(CHANNEL_HISTOGRAMS)
     assert told["connects"][0]["region"] == "eu-west"
     assert told["connects"][0]["connect_duration"]["count"] == 1
+    windows = [(one["region"], one["cold_start_window"]) for one in told["cold_start_windows"]]
+    assert [(region, window["sum"]) for region, window in windows if window["count"]] == [
+        ("eu-west", 2.0),
+        ("us-east", 2.0),
+    ]
 
 
 def test_no_data_is_null_and_a_count_of_none_is_zero():
