@@ -23,6 +23,7 @@ from loadgen.errors import ClientError, Error, HttpStatusError
 from loadgen.flash_response import FlashResponse
 from loadgen.origin import Params
 from loadgen.outcome import COLD_START, THROTTLED
+from loadgen.probe import Probe, Verdict
 from loadgen.recorder import Channel, Recorder
 from loadgen.request_body import BodyData
 from loadgen.request_head import HeaderMap, PreparedRequest, encode_headers
@@ -65,7 +66,9 @@ Noted = tuple[tuple[str, ...], float | None, str | None]
 class FlashClient:
     """Makes requests to one region as one virtual user.
 
-    ``session`` goes with every request as ``Modal-Session-ID``; ``None`` sends none.
+    ``session`` goes with every request as ``Modal-Session-ID``; ``None`` sends none. ``probe`` is
+    shared by the clients of the region, of which then one at a time tries again on 503; without it
+    each does.
     ``intended_start``, by ``time.perf_counter``, is when the next request was meant to begin: its
     response time counts from there, and how much later it is made is its schedule lag. ``None``,
     which it is again after each request, lets it count from the call. Every request sets
@@ -82,13 +85,13 @@ class FlashClient:
         config: ClientConfig,
         session: str | None = None,
         policy: RetryPolicy = RetryPolicy(),
+        probe: Probe | None = None,
         container_headers: tuple[str, ...] = CONTAINER_HEADERS,
         rng: random.Random | None = None,
         context: Context = dict,
     ) -> None:
         connects = recorder.connects[channel.region]
         self.http = HttpClient(base_url, config=config, on_connect=connects.record)
-        self._send = self.http.send_prepared
         self._prepared = self.http.prepared
         self._redirected = config.allow_redirects
         self.base_url = base_url
@@ -100,10 +103,14 @@ class FlashClient:
         self._gauges = channel.gauges
         self._feed = feed
         self._policy = policy
+        self._probe = probe
         self._container_headers = container_headers
         self._rng = rng or random.Random()
         self._session_head = encode_headers({SESSION_HEADER: session}) if session else b""
         self._context = context
+        self.hold(False)
+        if probe is not None:
+            probe.join(self)
 
     def __repr__(self) -> str:
         return f"<FlashClient {self.base_url}, {self._channel!r}>"
@@ -237,13 +244,16 @@ class FlashClient:
         try:
             if attempt is None:
                 response = self._send(prepared, extra, stream=stream, timeout=timeout)
+            elif self._holds:
+                response = self._outlast(attempt, None, prepared)
             else:
                 response = attempt()
             status = response.status_code
             if status == COLD_START or status == THROTTLED:
                 if attempt is None:
-                    attempt = partial(self._send, prepared, extra, stream=stream, timeout=timeout)
-                response = self._retry(attempt, response, prepared)
+                    send = self.http.send_prepared
+                    attempt = partial(send, prepared, extra, stream=stream, timeout=timeout)
+                response = self._outlast(attempt, response, prepared)
                 status = response.status_code
         except ClientError as error:
             return self._failed(prepared, name, error, called, context)
@@ -263,50 +273,88 @@ class FlashClient:
 
     # Refusals.
 
-    def _retry(
-        self, attempt: Callable[[], Response], response: Response, prepared: PreparedRequest
+    def hold(self, holds: bool) -> None:
+        """From now on have requests wait for the region's probe before they are sent, or no more.
+
+        It changes what sends them, so that others need not ask each time whether they wait.
+        """
+        self._holds = holds
+        self._send = self._send_held if holds else self.http.send_prepared
+
+    def _send_held(
+        self,
+        prepared: PreparedRequest,
+        extra: bytes,
+        *,
+        stream: bool,
+        timeout: Timeouts | None,
     ) -> Response:
-        """The first response that is no refusal.
+        send = partial(self.http.send_prepared, prepared, extra, stream=stream, timeout=timeout)
+        return self._outlast(send, None, prepared)
+
+    def _outlast(
+        self, attempt: Callable[[], Response], response: Response | None, prepared: PreparedRequest
+    ) -> Response:
+        """The first response that is no refusal; ``response`` is the one of the first attempt.
+
+        It is ``None`` for a request that has to wait for the region's probe before that.
 
         Raises GaveUpError at the deadline, ClientError if an attempt had no response.
         """
-        channel, rng = self._channel, self._rng
-        first_refused = perf_counter()
-        deadline = first_refused + self._policy.deadline_s
-        first_503: float | None = None
+        channel, rng, probe = self._channel, self._rng, self._probe
+        begun = perf_counter()
+        deadline = begun + self._policy.deadline_s
+        cold_since: float | None = None
         refusals = 0
-        while True:
-            status = response.status_code
-            response.close()
-            channel.refused(status, response.started, response.first_at)
-            if status == COLD_START and first_503 is None:
+        asks = False  # whether this is the probe
+        try:
+            if response is None:
+                assert probe is not None  # it is who has requests wait
                 channel.affected += 1
-                first_503 = perf_counter()
-            asked = response.header("retry-after")
-            asked_s = None if asked is None else parse_retry_after(asked, now_unix=time.time())
-            wait_s = delay_s(refusals, rng=rng) if asked_s is None else asked_s
-            refusals += 1
-            if prepared.frames is not None:
-                raise GaveUpError(
-                    f"{status}, and the request's body came from an iterator, which cannot be sent "
-                    "again; pass bytes to have refusals tried again",
-                    response,
-                )
-            if perf_counter() + wait_s > deadline:
-                if status == COLD_START:
-                    channel.giveups += 1
-                since_s = perf_counter() - first_refused
-                raise GaveUpError(
-                    f"still {status} after {refusals} attempts in {since_s:.1f} s", response
-                )
-            sleep(wait_s)
-            response = attempt()
-            if response.status_code == COLD_START or response.status_code == THROTTLED:
-                continue
+                cold_since = begun
+                asks = probe.wait(self._policy.deadline_s) is Verdict.NEXT
+                response = attempt()
+            while (status := response.status_code) == COLD_START or status == THROTTLED:
+                response.close()
+                channel.refused(status, response.started, response.first_at)
+                if status == COLD_START and cold_since is None:
+                    channel.affected += 1
+                    cold_since = perf_counter()
+                elif status == THROTTLED and asks and probe is not None:
+                    asks = False
+                    probe.answered()  # by a container that is up
+                asked = response.header("retry-after")
+                asked_s = None if asked is None else parse_retry_after(asked, now_unix=time.time())
+                wait_s = delay_s(refusals, rng=rng) if asked_s is None else asked_s
+                refusals += 1
+                if prepared.frames is not None:
+                    raise GaveUpError(
+                        f"{status}, and the request's body came from an iterator, which cannot be "
+                        "sent again; pass bytes to have refusals tried again",
+                        response,
+                    )
+                if perf_counter() + wait_s > deadline:
+                    if status == COLD_START:
+                        channel.giveups += 1
+                    since_s = perf_counter() - begun
+                    raise GaveUpError(
+                        f"still {status} after {refusals} attempts in {since_s:.1f} s", response
+                    )
+                if probe is None or status == THROTTLED or asks or (asks := probe.claim()):
+                    sleep(wait_s)
+                else:
+                    asks = probe.wait(deadline - perf_counter()) is Verdict.NEXT
+                response = attempt()
             channel.window.answered(response.started, response.first_at)
-            if first_503 is not None:
-                channel.cold_start_wait.record(perf_counter() - first_503)
+            if cold_since is not None:
+                channel.cold_start_wait.record(perf_counter() - cold_since)
+            if asks and probe is not None:
+                asks = False
+                probe.answered()
             return response
+        finally:
+            if asks and probe is not None:
+                probe.hand_on()
 
     # The end of a request.
 

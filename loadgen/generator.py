@@ -16,10 +16,12 @@ from flash.platform import Platform
 from flash.proxy_token import ProxyToken
 from flash.target import TargetOptions, resolve_target
 from loadgen.client_config import DEFAULT_HEADERS, ClientConfig
+from loadgen.cold_start_policy import ColdStartPolicy
 from loadgen.exposition import Run
 from loadgen.flash_client import RetryPolicy
 from loadgen.open_model import OpenModel
 from loadgen.options import Options
+from loadgen.probe import Probe
 from loadgen.recorder import Recorder
 from loadgen.request_body import NO_BODY
 from loadgen.request_file import MOST_NAMES, OTHER_NAME, read_body_file, read_request_file
@@ -60,6 +62,7 @@ class Generator:
         self._requests = _requests(options)
         self._begin_traffic()
         self._assigned: dict[tuple[str, str], int] = {}
+        self._probes: dict[str, Probe] = {}
         self._host: str | None = None
         self.find_target()
         setattr(environment, _ATTRIBUTE, self)
@@ -98,6 +101,12 @@ class Generator:
         self.options = options
         self.policy = RetryPolicy(options.cold_start_timeout_s)
         self._begin_traffic()
+
+    def probe(self, region: str) -> Probe | None:
+        """What the users of a region in this process wait for, ``None`` if each asks by itself."""
+        if self.options.cold_start_policy is ColdStartPolicy.RETRY:
+            return None
+        return self._probes.setdefault(region, Probe())
 
     def host_changed(self) -> bool:
         """Whether Locust's host is no longer the one that the target was looked up with."""

@@ -9,6 +9,7 @@ from textwrap import fill
 from typing import Any, Final
 
 from loadgen.arrival_schedule import ArrivalProcess, RateSchedule
+from loadgen.cold_start_policy import ColdStartPolicy
 from loadgen.contradictions import Excludes, Needs
 from loadgen.errors import UsageError
 from loadgen.flash_client import CONTAINER_HEADERS, SESSION_HEADER
@@ -33,6 +34,7 @@ class Options:
     modal_server: str | None = None
     flash_edge: str | None = None
     cold_start_timeout_s: float = 120.0
+    cold_start_policy: ColdStartPolicy = ColdStartPolicy.RETRY
     container_headers: tuple[str, ...] = CONTAINER_HEADERS
     metrics_host: str = "127.0.0.1"
     metrics_port: int = 9646
@@ -193,6 +195,15 @@ OPTIONS: Final = (
         _SECONDS,
         "how long a request that meets 503 or 429 is tried again",
         field="cold_start_timeout_s",
+    ),
+    Option(
+        "cold-start-policy",
+        "POLICY",
+        _REFUSALS,
+        ColdStartPolicy.parse,
+        "who tries again on 503: retry has every user do so, probe one of each region and process "
+        "while its others wait",
+        choices=tuple(policy.value for policy in ColdStartPolicy),
     ),
     Option(
         "container-header",

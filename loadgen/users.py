@@ -54,6 +54,7 @@ class FlashUser(User):
             config=generator.client_config,
             session=str(uuid.uuid4()) if self.routing == "sticky" else None,
             policy=generator.policy,
+            probe=generator.probe(self.region),
             container_headers=generator.options.container_headers,
             context=self.context,
         )
