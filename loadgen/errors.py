@@ -16,6 +16,7 @@ __all__ = [
     "NameLookupError",
     "ProxyError",
     "RequestTimeout",
+    "SessionError",
     "TlsError",
     "TooManyRedirects",
     "TotalTimeout",
@@ -72,6 +73,10 @@ class ProxyError(ClientError):
 
 class TlsError(ClientError):
     """The TLS handshake or the certificate failed."""
+
+
+class SessionError(ClientError):
+    """There is no session to make the request in, so it was not sent."""
 
 
 class RequestTimeout(ClientError):

@@ -59,6 +59,11 @@ _HISTOGRAMS: Final = (
         "time_between_tokens",
         "Each further token of a streamed answer after the one before.",
     ),
+    (
+        "loadgen_session_start_seconds",
+        "session_start",
+        "How long Modal took to start a session, where users have to ask for them.",
+    ),
 )
 
 

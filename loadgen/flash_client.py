@@ -19,7 +19,7 @@ from gevent import sleep
 from flash.retry import delay_s, parse_retry_after
 from loadgen.client import HttpClient
 from loadgen.client_config import ClientConfig, Timeouts
-from loadgen.errors import ClientError, Error, HttpStatusError
+from loadgen.errors import ClientError, Error, HttpStatusError, UsageError
 from loadgen.flash_response import FlashResponse
 from loadgen.origin import Params
 from loadgen.outcome import COLD_START, THROTTLED
@@ -30,15 +30,16 @@ from loadgen.request_head import HeaderMap, PreparedRequest, encode_headers
 from loadgen.response import Response
 from loadgen.response_head import Head
 from loadgen.server_timing import server_s
+from loadgen.session import AUTHORIZATION_HEADER, SESSION_HEADER, Session
 from loadgen.statistics_feed import StatisticsFeed
 from loadgen.token_times import TokenTimes
 from loadgen.traffic_request import TrafficRequest
 
-__all__ = ["CONTAINER_HEADERS", "SESSION_HEADER", "FlashClient", "GaveUpError", "RetryPolicy"]
+__all__ = ["CONTAINER_HEADERS", "FlashClient", "GaveUpError", "RetryPolicy"]
 
-SESSION_HEADER: Final = "Modal-Session-ID"
-_SESSION_HEADER_LOWER: Final = SESSION_HEADER.lower()
 CONTAINER_HEADERS: Final = ("x-edge-container", "x-container-id")
+
+_SESSION_HEADERS: Final = frozenset({SESSION_HEADER.lower(), AUTHORIZATION_HEADER.lower()})
 
 AnyResponse = Response | FlashResponse
 Context = Callable[[], dict[str, Any]]
@@ -66,7 +67,7 @@ Noted = tuple[tuple[str, ...], float | None, str | None]
 class FlashClient:
     """Makes requests to one region as one virtual user.
 
-    ``session`` goes with every request as ``Modal-Session-ID``; ``None`` sends none. ``probe`` is
+    ``session`` is an id that goes with every request; ``None`` sends none. ``probe`` is
     shared by the clients of the region, of which then one at a time tries again on 503; without it
     each does.
     ``intended_start``, by ``time.perf_counter``, is when the next request was meant to begin: its
@@ -95,8 +96,6 @@ class FlashClient:
         self._prepared = self.http.prepared
         self._redirected = config.allow_redirects
         self.base_url = base_url
-        self.session = session
-        self.last_container: str | None = None
         self.intended_start: float | None = None
         self.gave_way = False
         self._channel = channel
@@ -106,8 +105,8 @@ class FlashClient:
         self._probe = probe
         self._container_headers = container_headers
         self._rng = rng or random.Random()
-        self._session_head = encode_headers({SESSION_HEADER: session}) if session else b""
         self._context = context
+        self.begin_session(None if session is None else Session.of_id(session))
         self.hold(False)
         if probe is not None:
             probe.join(self)
@@ -171,9 +170,8 @@ class FlashClient:
         called = perf_counter()
         http = self.http
         prepared = http.prepare(method, path, headers=headers, params=params, data=data, json=json)
-        extra = self._session_head
-        if headers and any(key.lower() == _SESSION_HEADER_LOWER for key in headers):
-            extra = b""
+        session = None if self._brings_session(headers) else self._session
+        extra = b"" if session is None else self._session_head
         if isinstance(timeout, int | float):
             timeout = Timeouts(http.config.timeouts.connect_s, timeout, timeout)
         attempt: Callable[[], Response] | None = None
@@ -182,7 +180,7 @@ class FlashClient:
                 http.send,
                 method,
                 path,
-                headers={**(headers or {}), SESSION_HEADER: self.session} if extra else headers,
+                headers={**(headers or {}), session.header: session.value} if session else headers,
                 params=params,
                 data=data,
                 json=json,
@@ -212,10 +210,35 @@ class FlashClient:
                 request.method, request.path, headers=request.headers, data=request.body
             )
             self.http.keep_prepared(request, prepared)
-        extra = self._session_head
-        if request.headers and _SESSION_HEADER_LOWER in request.headers:
-            extra = b""
+        extra = b"" if self._brings_session(request.headers) else self._session_head
         return self._perform(prepared, request.name, called, extra, stream=request.stream)
+
+    @property
+    def session(self) -> str | None:
+        """The id of the session, ``None`` without one."""
+        return None if self._session is None else self._session.id
+
+    def begin_session(self, session: Session | None) -> None:
+        """Send ``session`` with the next requests. Its first response is compared with none."""
+        self._session = session
+        self._session_head = (
+            b"" if session is None else encode_headers({session.header: session.value})
+        )
+        self.last_container: str | None = None
+
+    def renew_session(self) -> None:
+        """Go on in a new session.
+
+        Raises:
+            UsageError: requests are made in none.
+        """
+        if self._session is None:
+            raise UsageError("only a user with routing = 'sticky' has a session to renew")
+        self.begin_session(Session.new())
+
+    def _brings_session(self, headers: HeaderMap | None) -> bool:
+        """Whether a request has another session in its own headers."""
+        return bool(headers) and any(key.lower() in _SESSION_HEADERS for key in headers or ())
 
     def close(self) -> None:
         """Close the connection that is kept."""

@@ -25,6 +25,7 @@ from loadgen.probe import Probe
 from loadgen.recorder import Recorder
 from loadgen.request_body import NO_BODY
 from loadgen.request_file import MOST_NAMES, OTHER_NAME, read_body_file, read_request_file
+from loadgen.session import IdSessions, SessionSource
 from loadgen.statistics_feed import StatisticsFeed
 from loadgen.traffic import Traffic, starting_place
 from loadgen.traffic_request import TrafficRequest
@@ -63,6 +64,7 @@ class Generator:
         self._begin_traffic()
         self._assigned: dict[tuple[str, str], int] = {}
         self._probes: dict[str, Probe] = {}
+        self.sessions: SessionSource = IdSessions()
         self._host: str | None = None
         self.find_target()
         setattr(environment, _ATTRIBUTE, self)

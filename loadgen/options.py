@@ -36,6 +36,8 @@ class Options:
     cold_start_timeout_s: float = 120.0
     cold_start_policy: ColdStartPolicy = ColdStartPolicy.RETRY
     container_headers: tuple[str, ...] = CONTAINER_HEADERS
+    session_requests: int | None = None
+    session_seconds: float | None = None
     metrics_host: str = "127.0.0.1"
     metrics_port: int = 9646
     method: str = "GET"
@@ -99,6 +101,12 @@ def _number(least: float, most: float) -> Callable[[str], float]:
         return value
 
     return number
+
+
+def _count(text: str) -> int:
+    if not (text.isascii() and text.isdigit()) or int(text) < 1:
+        raise UsageError(f"expected a whole number from 1 on, got {text!r}")
+    return int(text)
 
 
 def _port(text: str) -> int:
@@ -204,6 +212,20 @@ OPTIONS: Final = (
         "who tries again on 503: retry has every user do so, probe one of each region and process "
         "while its others wait",
         choices=tuple(policy.value for policy in ColdStartPolicy),
+    ),
+    Option(
+        "session-requests",
+        "N",
+        _REFUSALS,
+        _count,
+        "a sticky user goes on in a new session after so many requests",
+    ),
+    Option(
+        "session-seconds",
+        "SECONDS",
+        _REFUSALS,
+        _SECONDS,
+        "a sticky user goes on in a new session when its session is so old",
     ),
     Option(
         "container-header",

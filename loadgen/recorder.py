@@ -48,6 +48,7 @@ CHANNEL_HISTOGRAMS: Final = (
     "schedule_lag",
     "time_to_first_token",
     "time_between_tokens",
+    "session_start",
 )
 CHANNEL_COUNTS: Final = ("giveups", "same", "moved", "affected", "requests")
 
@@ -169,6 +170,7 @@ class Channel:
         "routing",
         "same",
         "schedule_lag",
+        "session_start",
         "time_between_tokens",
         "time_to_first_byte",
         "time_to_first_token",
@@ -194,6 +196,7 @@ class Channel:
         self.schedule_lag = Histogram()
         self.time_to_first_token = Histogram()
         self.time_between_tokens = Histogram()
+        self.session_start = Histogram()
         self.gauges = Gauges()
         self._answers: defaultdict[int, int] = defaultdict(int)
         self._moments: list[float] = []

@@ -1,7 +1,8 @@
 """The base class of virtual users, for our locustfile and for anybody's own."""
 
 import logging
-import uuid
+from collections.abc import Callable
+from functools import partial
 from typing import Any, ClassVar
 
 import gevent
@@ -18,8 +19,10 @@ from locust.user.task import (
 
 from loadgen.arrival_tasks import ArrivalTasks
 from loadgen.flash_client import FlashClient
-from loadgen.generator import generator_of
+from loadgen.generator import Generator, generator_of
 from loadgen.plugin import install
+from loadgen.session import UNLIMITED, Session, SessionLimit
+from loadgen.session_client import SessionClient
 from loadgen.user_tasks import UserTasks
 
 __all__ = ["FlashUser"]
@@ -33,11 +36,15 @@ class FlashUser(User):
     """A user of a Modal HTTP Server: ``self.client`` sends to the flash URL of its region.
 
     Users of a class are spread evenly over the target's regions. With ``routing = "sticky"`` every
-    request carries the user's own ``Modal-Session-ID``; with ``"non_sticky"`` none does.
+    request carries the user's own session; with ``"non_sticky"`` none does. A session is followed
+    by a new one after ``session_requests`` or when it is ``session_seconds`` old, whichever comes
+    first; what is ``None`` is as the options say.
     """
 
     abstract = True
     routing: ClassVar[str] = "non_sticky"
+    session_requests: ClassVar[int | None] = None
+    session_seconds: ClassVar[float | None] = None
 
     def __init__(self, environment: Environment) -> None:
         super().__init__(environment)
@@ -46,16 +53,37 @@ class FlashUser(User):
         self.region = generator.next_region(self._kind, generator.worker_index())
         channel = generator.recorder.channel(self.region, self.routing)
         self._channel = channel
-        self.client = FlashClient(
+        self.client = self._new_client(generator)
+
+    def renew_session(self) -> None:
+        """Go on in a new session, of which the next request is the first.
+
+        Raises:
+            UsageError: the user is not sticky.
+            SessionError: Modal was asked for one, and gave none; the next request asks again.
+        """
+        self.client.renew_session()
+
+    def _new_client(self, generator: Generator) -> FlashClient:
+        options = generator.options
+        sessions, sticky = generator.sessions, self.routing == "sticky"
+        limit = SessionLimit(
+            options.session_requests if self.session_requests is None else self.session_requests,
+            options.session_seconds if self.session_seconds is None else self.session_seconds,
+        )
+        new_client: Callable[..., FlashClient] = FlashClient
+        if sticky and (sessions.asks_platform or limit != UNLIMITED):
+            new_client = partial(SessionClient, sessions=sessions, limit=limit)
+        return new_client(
             generator.urls[self.region],
-            channel,
+            self._channel,
             generator.recorder,
             generator.feed,
             config=generator.client_config,
-            session=str(uuid.uuid4()) if self.routing == "sticky" else None,
+            session=Session.new().id if sticky and not sessions.asks_platform else None,
             policy=generator.policy,
             probe=generator.probe(self.region),
-            container_headers=generator.options.container_headers,
+            container_headers=options.container_headers,
             context=self.context,
         )
 

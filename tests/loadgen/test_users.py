@@ -11,8 +11,12 @@ from gevent.pool import Group
 from locust import constant, task
 from locust.env import Environment
 
+from loadgen.cold_start_policy import ColdStartPolicy
+from loadgen.flash_client import FlashClient
 from loadgen.generator import Generator
 from loadgen.options import Options
+from loadgen.session import SessionLimit
+from loadgen.session_client import SessionClient
 from loadgen.users import FlashUser
 
 URLS = ("us-east=http://127.0.0.1:1", "eu-west=http://127.0.0.1:2", "ap-south=http://127.0.0.1:3")
@@ -125,3 +129,38 @@ def test_a_user_that_is_stopped_by_force_is_cut_off(generator):
     user.stop(force=True)
     assert group.join(timeout=5)
     assert (user.begun, user.finished) == (1, 0)
+
+
+class Brief(Sticky):
+    session_requests = 5
+
+
+def _limit(user: FlashUser) -> SessionLimit | None:
+    return user.client._limit if isinstance(user.client, SessionClient) else None
+
+
+def test_sessions_are_renewed_as_the_class_says_or_else_the_options():
+    options = Options(flash_urls=URLS, session_requests=7, session_seconds=60.0)
+    limited = Generator(Environment(), options).environment
+    assert _limit(Sticky(limited)) == SessionLimit(7, 60.0)
+    assert _limit(Brief(limited)) == SessionLimit(5, 60.0)
+    assert _limit(Counting(limited)) is None
+    unlimited = Generator(Environment(), Options(flash_urls=URLS)).environment
+    assert _limit(Brief(unlimited)) == SessionLimit(5, None)
+    assert type(Sticky(unlimited).client) is FlashClient
+
+
+def test_a_user_can_renew_its_session(generator):
+    user = Sticky(generator.environment)
+    before = user.client.session
+    user.renew_session()
+    assert user.client.session not in (None, before)
+
+
+def test_users_of_a_region_share_a_probe_if_the_policy_says_so(generator):
+    assert Counting(generator.environment).client._probe is None
+    options = Options(flash_urls=URLS, cold_start_policy=ColdStartPolicy.PROBE)
+    probing = Generator(Environment(), options).environment
+    users = [kind(probing) for kind in (Counting, Sticky) for _ in range(3)]
+    probes = {(user.region, id(user.client._probe)) for user in users}
+    assert len(probes) == len({region for region, _ in probes}) == 3
