@@ -1,13 +1,20 @@
-"""``python -m flash urls | containers``: what Modal knows of a deployed server, as JSON."""
+"""``python -m flash urls | containers``: what Modal knows of a deployed server, as JSON.
+
+``sessions`` starts and ends a sessioned server's sessions, as lines on standard input say.
+"""
 
 import argparse
+import asyncio
 import json
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
+from functools import partial
+from typing import BinaryIO
 
 from flash.control_plane import ClientControlPlane
 from flash.platform import FlashError, TargetError
+from flash.server_sessions import ModalServerSessions, serve
 from flash.target import modal_server_named
 
 __all__ = ["main"]
@@ -25,6 +32,12 @@ def main(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
         )
         if name is None:
             raise TargetError("pass --modal-app APP with --modal-cls CLS or --modal-server NAME")
+        if options.question == "sessions":
+            if name.server is None:
+                raise TargetError("sessions are those of a server; pass --modal-server NAME")
+            answer = partial(print, flush=True)
+            asyncio.run(serve(ModalServerSessions(name), _lines(sys.stdin.buffer), answer))
+            return 0
         modal = ClientControlPlane(name)
         print(json.dumps(modal.urls() if options.question == "urls" else modal.containers()))
     except FlashError as error:
@@ -33,9 +46,17 @@ def main(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
     return 0
 
 
+async def _lines(pipe: BinaryIO) -> AsyncIterator[bytes]:
+    reader = asyncio.StreamReader()
+    loop = asyncio.get_running_loop()
+    await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), pipe)
+    async for line in reader:
+        yield line
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m flash", description=__doc__)
-    parser.add_argument("question", choices=("urls", "containers"), help="what to ask")
+    parser.add_argument("question", choices=("urls", "containers", "sessions"), help="what to ask")
     parser.add_argument("--modal-app", metavar="APP", help="deployed app [FLASH_MODAL_APP]")
     parser.add_argument(
         "--modal-cls", metavar="CLS", help="its class, for the @app.cls form [FLASH_MODAL_CLS]"

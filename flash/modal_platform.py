@@ -19,7 +19,7 @@ class ModalPlatform:
             raise TargetError(
                 f"Modal app {name.app}: pass either --modal-cls (the class form) or --modal-server"
             )
-        self._name = name
+        self.name = name
         self._control_plane = connect(name)
 
     def flash_urls(self) -> dict[str, str]:
@@ -53,7 +53,7 @@ class ModalPlatform:
         ]
 
     def describe(self) -> str:
-        return self._name.describe()
+        return self.name.describe()
 
     def __repr__(self) -> str:
-        return f"ModalPlatform({self._name!r})"
+        return f"ModalPlatform({self.name!r})"

@@ -106,7 +106,7 @@ class FlashClient:
         self._container_headers = container_headers
         self._rng = rng or random.Random()
         self._context = context
-        self.begin_session(None if session is None else Session.of_id(session))
+        self.begin_session(Session.of_id(session) if session else None)
         self.hold(False)
         if probe is not None:
             probe.join(self)
@@ -210,7 +210,9 @@ class FlashClient:
                 request.method, request.path, headers=request.headers, data=request.body
             )
             self.http.keep_prepared(request, prepared)
-        extra = b"" if self._brings_session(request.headers) else self._session_head
+        extra = self._session_head
+        if request.headers and not _SESSION_HEADERS.isdisjoint(request.headers):
+            extra = b""
         return self._perform(prepared, request.name, called, extra, stream=request.stream)
 
     @property
@@ -366,7 +368,7 @@ class FlashClient:
                 if probe is None or status == THROTTLED or asks or (asks := probe.claim()):
                     sleep(wait_s)
                 else:
-                    asks = probe.wait(deadline - perf_counter()) is Verdict.NEXT
+                    asks = probe.wait(max(0.0, deadline - perf_counter())) is Verdict.NEXT
                 response = attempt()
             channel.window.answered(response.started, response.first_at)
             if cold_since is not None:

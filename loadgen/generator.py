@@ -12,7 +12,8 @@ import gevent
 from locust.env import Environment
 from locust.runners import WorkerRunner
 
-from flash.platform import Platform
+from flash.modal_platform import ModalPlatform
+from flash.platform import Platform, TargetError
 from flash.proxy_token import ProxyToken
 from flash.target import TargetOptions, resolve_target
 from loadgen.client_config import DEFAULT_HEADERS, ClientConfig
@@ -21,6 +22,7 @@ from loadgen.exposition import Run
 from loadgen.flash_client import RetryPolicy
 from loadgen.open_model import OpenModel
 from loadgen.options import Options
+from loadgen.platform_sessions import PlatformSessions
 from loadgen.probe import Probe
 from loadgen.recorder import Recorder
 from loadgen.request_body import NO_BODY
@@ -45,7 +47,8 @@ class Generator:
 
     Raises:
         UsageError: a file that the options name cannot be used.
-        TargetError: no target is given, or a proxy token is given by half.
+        TargetError: no target is given, it has no sessions that are asked for, or a proxy token is
+            given by half.
         PlatformUnreachableError: the target's URLs cannot be had.
     """
 
@@ -64,8 +67,8 @@ class Generator:
         self._begin_traffic()
         self._assigned: dict[tuple[str, str], int] = {}
         self._probes: dict[str, Probe] = {}
-        self.sessions: SessionSource = IdSessions()
         self._host: str | None = None
+        self.sessions: SessionSource = IdSessions()
         self.find_target()
         setattr(environment, _ATTRIBUTE, self)
 
@@ -85,8 +88,29 @@ class Generator:
             # Locust reads its variable as if it was the option, which goes before all variables.
             host=None if self._host == os.environ.get("LOCUST_HOST") else self._host,
         )
-        self.platform: Platform = resolve_target(given, os.environ)
-        self.urls: Mapping[str, str] = self.platform.flash_urls()
+        platform = resolve_target(given, os.environ)
+        sessions = self._sessions_of(platform)
+        self.urls: Mapping[str, str] = platform.flash_urls()
+        self.platform: Platform = platform
+        self.sessions = sessions
+
+    def _sessions_of(self, platform: Platform) -> SessionSource:
+        if not self.options.modal_sessions:
+            return IdSessions()
+        server = platform.name if isinstance(platform, ModalPlatform) else None
+        if server is None or server.server is None:
+            raise TargetError(
+                "--modal-sessions needs --modal-server: only a server on Modal, declared with "
+                f"@modal.sessioned(), starts sessions, and the target is {platform.describe()}"
+            )
+        if isinstance(self.sessions, PlatformSessions) and self.sessions.server == server:
+            return self.sessions
+        return PlatformSessions(server, within_s=lambda: self.policy.deadline_s)
+
+    def close_sessions(self) -> None:
+        """End those that Modal started."""
+        if isinstance(self.sessions, PlatformSessions):
+            self.sessions.close()
 
     def apply(self, options: Options) -> None:
         """What a run is made with: it can be changed on Locust's page, and of a worker by its

@@ -12,8 +12,9 @@ from loadgen.arrival_schedule import ArrivalProcess, RateSchedule
 from loadgen.cold_start_policy import ColdStartPolicy
 from loadgen.contradictions import Excludes, Needs
 from loadgen.errors import UsageError
-from loadgen.flash_client import CONTAINER_HEADERS, SESSION_HEADER
+from loadgen.flash_client import CONTAINER_HEADERS
 from loadgen.option import Group, Option
+from loadgen.session import AUTHORIZATION_HEADER, SESSION_HEADER
 from loadgen.traffic import RequestOrder
 from loadgen.traffic_request import checked_headers, checked_method, checked_path
 
@@ -36,6 +37,7 @@ class Options:
     cold_start_timeout_s: float = 120.0
     cold_start_policy: ColdStartPolicy = ColdStartPolicy.RETRY
     container_headers: tuple[str, ...] = CONTAINER_HEADERS
+    modal_sessions: bool = False
     session_requests: int | None = None
     session_seconds: float | None = None
     metrics_host: str = "127.0.0.1"
@@ -73,7 +75,7 @@ class Options:
                 raise UsageError(told)
         if "body_file" in values:
             values.setdefault("method", "POST")
-        _check_headers(values.get("headers", ()))
+        _check_headers(values.get("headers", ()), modal_sessions="modal_sessions" in values)
         return cls(**values)
 
 
@@ -140,12 +142,17 @@ def _headers(text: str) -> tuple[tuple[str, str], ...]:
     return tuple(headers.items())
 
 
-def _check_headers(pairs: tuple[tuple[str, str], ...]) -> None:
+def _check_headers(pairs: tuple[tuple[str, str], ...], *, modal_sessions: bool) -> None:
     """Those of several options at once; each by itself has been checked."""
     try:
-        checked_headers(pairs)
+        headers = checked_headers(pairs)
     except UsageError as error:
         raise UsageError(f"--header: {error}") from None
+    if modal_sessions and AUTHORIZATION_HEADER.lower() in headers:
+        raise UsageError(
+            f"--modal-sessions and --header {AUTHORIZATION_HEADER} contradict each other: "
+            "each user sends the token of its own session"
+        )
 
 
 _SECONDS: Final = _number(0.0, 86400.0)
@@ -212,6 +219,14 @@ OPTIONS: Final = (
         "who tries again on 503: retry has every user do so, probe one of each region and process "
         "while its others wait",
         choices=tuple(policy.value for policy in ColdStartPolicy),
+    ),
+    Option(
+        "modal-sessions",
+        "",
+        _REFUSALS,
+        bool,
+        "sticky users ask Modal for their sessions, which a server with @modal.sessioned() needs",
+        in_form=False,
     ),
     Option(
         "session-requests",

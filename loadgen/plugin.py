@@ -93,6 +93,7 @@ class _Attached:
         events.test_start.add_listener(self._on_test_start)
         events.test_stop.add_listener(self._on_test_stop)
         events.quitting.add_listener(self._on_quitting)
+        events.quit.add_listener(self._close_sessions)
         # Locust's statistics leave with its own listeners of these; ours must fill them before.
         events.report_to_master._handlers.insert(0, self._on_report_to_master)
         events.spawning_complete._handlers.insert(0, self._on_spawning_complete)
@@ -184,6 +185,10 @@ class _Attached:
         self._let_csv_catch_up()
         if self._metrics is not None:
             self._metrics.close()
+
+    def _close_sessions(self, **_: Any) -> None:
+        # Locust has stopped all users by then.
+        self._generator.close_sessions()
 
     def _let_csv_catch_up(self) -> None:
         options = self._generator.environment.parsed_options

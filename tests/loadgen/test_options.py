@@ -178,3 +178,11 @@ def test_a_flag_is_off_until_it_is_given():
     ):
         assert flag.is_given(vars(parsed))
         assert flag.value(parsed.modest) is True
+
+
+def test_with_sessions_of_modal_no_other_session_can_be_given():
+    parsed = Namespace(modal_sessions=True, header=["Modal-Authorization: Bearer secret"])
+    with pytest.raises(UsageError, match="--modal-sessions and --header Modal-Auth") as told:
+        Options.of(parsed)
+    assert "secret" not in str(told.value)
+    assert Options.of(Namespace(header=parsed.header)).headers
