@@ -122,6 +122,11 @@ class RateSchedule:
             return _shown(self.points[0][1])
         return ",".join(f"{_shown(second)}:{_shown(rate)}" for second, rate in self.points)
 
+    @property
+    def is_steady(self) -> bool:
+        """Whether the rate never changes."""
+        return len(self.points) == 1
+
     def rate(self, second: float) -> float:
         """Arrivals per second at a time from 0 on; at a jump those after it."""
         line = self._line_at(second)

@@ -16,10 +16,13 @@ from flash.modal_platform import ModalPlatform
 from flash.platform import Platform, TargetError
 from flash.proxy_token import ProxyToken
 from flash.target import TargetOptions, resolve_target
+from loadgen.arrival_schedule import RateSchedule
 from loadgen.client_config import DEFAULT_HEADERS, ClientConfig
 from loadgen.cold_start_policy import ColdStartPolicy
 from loadgen.exposition import Run
 from loadgen.flash_client import RetryPolicy
+from loadgen.load_profile import LoadProfile
+from loadgen.load_shape import ProfileShape
 from loadgen.open_model import OpenModel
 from loadgen.options import Options
 from loadgen.platform_sessions import PlatformSessions
@@ -133,6 +136,21 @@ class Generator:
         if self.options.cold_start_policy is ColdStartPolicy.RETRY:
             return None
         return self._probes.setdefault(region, Probe())
+
+    @property
+    def load_profile(self) -> LoadProfile | None:
+        """The option's, or that of a shape in the locustfile."""
+        shape = self.environment.shape_class
+        own = shape.load_profile if isinstance(shape, ProfileShape) else None
+        return self.options.load_profile or own
+
+    @property
+    def schedule(self) -> RateSchedule | None:
+        """Of the open model's arrivals; ``None`` in the closed model."""
+        rate, profile = self.options.arrival_rate, self.load_profile
+        if rate is None or profile is None:
+            return rate
+        return profile.schedule(rate.rate(0.0))
 
     def host_changed(self) -> bool:
         """Whether Locust's host is no longer the one that the target was looked up with."""

@@ -69,12 +69,13 @@ class OpenLoad:
         self._tell_arrived()
         self._arrived, self._told = [], True
         self._forget_shares()
-        generator, options = self._generator, self._generator.options
+        generator = self._generator
         generator.open_model = None
-        if options.arrival_rate is not None and not isinstance(self._runner, MasterRunner):
+        schedule = generator.schedule
+        if schedule is not None and not isinstance(self._runner, MasterRunner):
             generator.open_model = OpenModel(
-                options.arrival_rate,
-                options.arrival_process,
+                schedule,
+                generator.options.arrival_process,
                 loop=gevent.get_hub().loop,
                 uniform=random.Random().random,
             )

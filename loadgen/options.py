@@ -13,6 +13,7 @@ from loadgen.cold_start_policy import ColdStartPolicy
 from loadgen.contradictions import Excludes, Needs
 from loadgen.errors import UsageError
 from loadgen.flash_client import CONTAINER_HEADERS
+from loadgen.load_profile import LoadProfile
 from loadgen.option import Group, Option
 from loadgen.session import AUTHORIZATION_HEADER, SESSION_HEADER
 from loadgen.traffic import RequestOrder
@@ -52,6 +53,7 @@ class Options:
     think_time_s: float = 1.0
     arrival_rate: RateSchedule | None = None
     arrival_process: ArrivalProcess = ArrivalProcess.CONSTANT
+    load_profile: LoadProfile | None = None
     dashboard_url: str = "http://127.0.0.1:8000"
     summary_json: str | None = None
 
@@ -76,7 +78,13 @@ class Options:
         if "body_file" in values:
             values.setdefault("method", "POST")
         _check_headers(values.get("headers", ()), modal_sessions="modal_sessions" in values)
-        return cls(**values)
+        options = cls(**values)
+        if options.load_profile and options.arrival_rate and not options.arrival_rate.is_steady:
+            raise UsageError(
+                f"--load-profile and the schedule in --arrival-rate {options.arrival_rate} "
+                "contradict each other: both say when the rate changes"
+            )
+        return options
 
 
 def add_options(parser: Any) -> None:
@@ -165,6 +173,7 @@ _TARGET: Final = Group(
 _REFUSALS: Final = Group("cold starts and sessions")
 _TRAFFIC: Final = Group("traffic", "What StickyUser and NonStickyUser request.")
 _OPEN_MODEL: Final = Group("open load model")
+_PROFILE: Final = Group("load profile")
 _FIGURES: Final = Group("figures")
 
 
@@ -327,6 +336,15 @@ OPTIONS: Final = (
         ArrivalProcess.parse,
         "how arrivals lie around their rate, constant or poisson",
         choices=tuple(process.value for process in ArrivalProcess),
+    ),
+    Option(
+        "load-profile",
+        "PROFILE",
+        _PROFILE,
+        LoadProfile.parse,
+        "change the users, or in the open model the rate, up to the number given, and end the run: "
+        "ramp:up=60,hold=60 or steps:count=5,each=60 or spike:base=0.1,before=60,spike=30,after=60 "
+        "or soak:up=60,hold=1h,down=60; what is left out is as here",
     ),
     Option(
         "metrics-host",

@@ -19,6 +19,7 @@ from loadgen.cpu_reports import present_workers
 from loadgen.errors import Error, UsageError
 from loadgen.exposition import Process, render
 from loadgen.generator import Generator
+from loadgen.load_shape import use_profile
 from loadgen.metrics_server import MetricsServer
 from loadgen.open_load import OpenLoad
 from loadgen.options import Options, add_options
@@ -49,6 +50,7 @@ def _on_init(environment: Environment, runner: Runner, web_ui: Any, **_: Any) ->
         generator = Generator(environment, options)
         attached = _Attached(generator, runner, web_ui)
         if not isinstance(runner, WorkerRunner):
+            use_profile(environment, options.load_profile, options.arrival_rate)
             attached.prepare_reports()
     except (FlashError, Error) as error:
         _leave(error)
@@ -109,9 +111,11 @@ class _Attached:
             self._runner.register_message(MESSAGE, self._on_worker_report)
         if self._web_ui is not None:
             from loadgen.web_form import check_form
+            from loadgen.web_profile import follow_form
             from loadgen.web_tab import add_tab
 
             check_form(self._generator.environment, self._web_ui)
+            follow_form(self._generator.environment, self._web_ui)
             add_tab(
                 self._generator.environment,
                 self._web_ui,

@@ -186,3 +186,12 @@ def test_with_sessions_of_modal_no_other_session_can_be_given():
         Options.of(parsed)
     assert "secret" not in str(told.value)
     assert Options.of(Namespace(header=parsed.header)).headers
+
+
+def test_a_profile_shapes_a_single_rate_and_no_schedule():
+    options = Options.of(Namespace(load_profile="ramp:up=5", arrival_rate="100"))
+    assert str(options.load_profile) == "ramp:up=5"
+    with pytest.raises(
+        UsageError, match="--load-profile and the schedule in --arrival-rate 0:1,2:3"
+    ):
+        Options.of(Namespace(load_profile="ramp:up=5", arrival_rate="0:1,2:3"))
