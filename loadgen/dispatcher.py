@@ -58,6 +58,7 @@ class Dispatcher:
         self._ended = False
         self._lanes: dict[Hashable, Lane] = {}
         self._order: list[Lane] = []
+        self._admits: Callable[[Hashable], bool] = lambda key: True
         self._turn = 0.0
         self._homeless: deque[float] = deque()
         self._returned: deque[float] = deque()
@@ -90,20 +91,27 @@ class Dispatcher:
         self._ended = True
         self._next = inf
         self._ticker.close()
-        for queue in self._queues():
-            self._dropped += len(queue)
-            queue.clear()
+        self._drop_waiting()
+
+    def confine(self, admits: Callable[[Hashable], bool]) -> None:
+        """Drop what waits, and from now on deal to those lanes alone whose key is admitted."""
+        self._drop_waiting()
+        self._admits = admits
+        self._order = [lane for key, lane in self._lanes.items() if lane.users and admits(key)]
+        for lane in self._order:
+            lane.turn = self._turn
 
     def join(self, key: Hashable) -> "Lane":
         """One more user in the lane of that key; it must leave again."""
         lane = self._lanes.get(key)
         if lane is None:
             lane = self._lanes[key] = Lane(self)
-        if not lane.users:
+        admitted = self._admits(key)
+        if admitted and not lane.users:
             lane.turn = self._turn
             self._order.append(lane)
         lane.users += 1
-        while self._homeless:
+        while admitted and self._homeless:
             lane.give(self._homeless.popleft())
         return lane
 
@@ -115,7 +123,8 @@ class Dispatcher:
 
     def left(self, lane: "Lane") -> None:
         """A lane lost its last user; what waited in it goes to the others."""
-        self._order.remove(lane)
+        if lane in self._order:
+            self._order.remove(lane)
         self._deal_anew(lane.queue)
         lane.queue = deque()
 
@@ -131,6 +140,11 @@ class Dispatcher:
             self._deal_anew((moment,))
 
     # Inside.
+
+    def _drop_waiting(self) -> None:
+        for queue in self._queues():
+            self._dropped += len(queue)
+            queue.clear()
 
     def _queues(self) -> Iterator[deque[float]]:
         yield self._homeless

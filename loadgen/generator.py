@@ -19,6 +19,7 @@ from flash.target import TargetOptions, resolve_target
 from loadgen.arrival_schedule import RateSchedule
 from loadgen.client_config import DEFAULT_HEADERS, ClientConfig
 from loadgen.cold_start_policy import ColdStartPolicy
+from loadgen.dispatcher import Dispatcher
 from loadgen.exposition import Run
 from loadgen.flash_client import RetryPolicy
 from loadgen.load_profile import LoadProfile
@@ -32,6 +33,7 @@ from loadgen.request_body import NO_BODY
 from loadgen.request_file import MOST_NAMES, OTHER_NAME, read_body_file, read_request_file
 from loadgen.session import IdSessions, SessionSource
 from loadgen.statistics_feed import StatisticsFeed
+from loadgen.step_model import StepModel
 from loadgen.traffic import Traffic, starting_place
 from loadgen.traffic_request import TrafficRequest
 
@@ -64,6 +66,7 @@ class Generator:
         self.started = time.time()
         self.policy = RetryPolicy(options.cold_start_timeout_s)
         self.open_model: OpenModel | None = None  # of the run, if it has one
+        self.step_model: StepModel | None = None  # likewise, when a capacity is searched
         self.client_config = _client_config(options)
         self.traffic: Traffic | None = None  # of the run, unless it is but the path of the options
         self._requests = _requests(options)
@@ -136,6 +139,12 @@ class Generator:
         if self.options.cold_start_policy is ColdStartPolicy.RETRY:
             return None
         return self._probes.setdefault(region, Probe())
+
+    @property
+    def dispatcher(self) -> Dispatcher | None:
+        """Who hands arrivals to the run's users; ``None`` in the closed model."""
+        model = self.open_model or self.step_model
+        return None if model is None else model.dispatcher
 
     @property
     def load_profile(self) -> LoadProfile | None:

@@ -9,11 +9,13 @@ from textwrap import fill
 from typing import Any, Final
 
 from loadgen.arrival_schedule import ArrivalProcess, RateSchedule
+from loadgen.capacity_search import DEFAULT_RATES, RateRange
 from loadgen.cold_start_policy import ColdStartPolicy
 from loadgen.contradictions import Excludes, Needs
 from loadgen.errors import UsageError
 from loadgen.flash_client import CONTAINER_HEADERS
 from loadgen.load_profile import LoadProfile
+from loadgen.objective import Objective, parse_objectives
 from loadgen.option import Group, Option
 from loadgen.session import AUTHORIZATION_HEADER, SESSION_HEADER
 from loadgen.traffic import RequestOrder
@@ -54,6 +56,12 @@ class Options:
     arrival_rate: RateSchedule | None = None
     arrival_process: ArrivalProcess = ArrivalProcess.CONSTANT
     load_profile: LoadProfile | None = None
+    find_capacity: tuple[Objective, ...] = ()
+    capacity_hold_s: float = 10.0
+    capacity_settle_s: float = 5.0
+    capacity_warmup_s: float = 60.0
+    capacity_rates: RateRange = DEFAULT_RATES
+    capacity_resolution: float = 0.05
     dashboard_url: str = "http://127.0.0.1:8000"
     summary_json: str | None = None
 
@@ -174,6 +182,11 @@ _REFUSALS: Final = Group("cold starts and sessions")
 _TRAFFIC: Final = Group("traffic", "What StickyUser and NonStickyUser request.")
 _OPEN_MODEL: Final = Group("open load model")
 _PROFILE: Final = Group("load profile")
+_CAPACITY: Final = Group(
+    "capacity search",
+    "Finds the highest rate at which each region holds an objective: doubles the rate until it is "
+    "missed, and bisects. The exit status tells whether there is one.",
+)
 _FIGURES: Final = Group("figures")
 
 
@@ -347,6 +360,53 @@ OPTIONS: Final = (
         "or soak:up=60,hold=1h,down=60; what is left out is as here",
     ),
     Option(
+        "find-capacity",
+        "OBJECTIVES",
+        _CAPACITY,
+        parse_objectives,
+        "search the highest rate that holds objectives, with commas between: a percentile of the "
+        "latency, as in p99<50ms, or of the response time, as in response_time.p95<=2s, or the "
+        "share, in per cent, of errors or share_503",
+    ),
+    Option(
+        "capacity-hold",
+        "SECONDS",
+        _CAPACITY,
+        _number(0.5, 86400.0),
+        "how long a rate has to hold them",
+        field="capacity_hold_s",
+    ),
+    Option(
+        "capacity-settle",
+        "SECONDS",
+        _CAPACITY,
+        _SECONDS,
+        "how long a rate is offered before it is judged",
+        field="capacity_settle_s",
+    ),
+    Option(
+        "capacity-warmup",
+        "SECONDS",
+        _CAPACITY,
+        _SECONDS,
+        "longest wait for a region to answer without a 503 before its first rate; 0 for none",
+        field="capacity_warmup_s",
+    ),
+    Option(
+        "capacity-rates",
+        "LOWEST:HIGHEST",
+        _CAPACITY,
+        RateRange.parse,
+        "requests per second to begin with, and the most to try",
+    ),
+    Option(
+        "capacity-resolution",
+        "SHARE",
+        _CAPACITY,
+        _number(0.001, 1.0),
+        "how near to each other the rates held and missed have to be",
+    ),
+    Option(
         "metrics-host",
         "ADDRESS",
         _FIGURES,
@@ -391,6 +451,15 @@ CONTRADICTIONS: Final[tuple[Excludes | Needs, ...]] = (
         "the file has all that is requested",
     ),
     Needs("--request-order", ("--request-file",), "without a file there is one request"),
-    Needs("--arrival-process", ("--arrival-rate",), "without a rate there are no arrivals"),
+    Needs(
+        "--arrival-process",
+        ("--arrival-rate", "--find-capacity"),
+        "without a rate there are no arrivals",
+    ),
+    Excludes(
+        "--find-capacity",
+        ("--arrival-rate", "--load-profile"),
+        "the search decides itself how many requests start",
+    ),
 )
 """The options that are refused together; those of several targets go before each other instead."""

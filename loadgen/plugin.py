@@ -15,6 +15,7 @@ from locust.env import Environment
 from locust.runners import MasterRunner, Runner, WorkerRunner
 
 from flash.platform import FlashError
+from loadgen.capacity_load import CapacityLoad, prepare_search
 from loadgen.cpu_reports import present_workers
 from loadgen.errors import Error, UsageError
 from loadgen.exposition import Process, render
@@ -51,6 +52,8 @@ def _on_init(environment: Environment, runner: Runner, web_ui: Any, **_: Any) ->
         attached = _Attached(generator, runner, web_ui)
         if not isinstance(runner, WorkerRunner):
             use_profile(environment, options.load_profile, options.arrival_rate)
+            if options.find_capacity:
+                prepare_search(environment, len(generator.urls))
             attached.prepare_reports()
     except (FlashError, Error) as error:
         _leave(error)
@@ -75,10 +78,15 @@ class _Attached:
         self._web_ui = web_ui
         self._metrics: MetricsServer | None = None
         self._open_load = OpenLoad(generator, runner)
-        self._run_reports = RunReports(
-            generator, runner, self._open_load, with_page=web_ui is not None
-        )
         self._reports = WorkerReports(generator.recorder, partial(runner.send_message, MESSAGE))
+        self._capacity_load = CapacityLoad(generator, runner, self._reports.report)
+        self._run_reports = RunReports(
+            generator,
+            runner,
+            self._open_load,
+            capacity=self._capacity_load.to_json,
+            with_page=web_ui is not None,
+        )
 
     def prepare_reports(self) -> None:
         """What cannot be told later had better be known before the load.
@@ -104,6 +112,8 @@ class _Attached:
         # Before the open model, which forgets the last run when the next one starts.
         self._run_reports.listen()
         self._open_load.listen()
+        self._capacity_load.listen()
+        events.quit.add_listener(self._tell_capacity)
         gevent.spawn(self._flush_forever)
         if isinstance(self._runner, WorkerRunner):
             gevent.spawn(self._reports.run)
@@ -128,6 +138,7 @@ class _Attached:
         # First what they look at, without giving way to them.
         self._apply_options(environment)
         self._open_load.on_test_start()
+        self._capacity_load.on_test_start()
         self._on_test_start(environment)
         self._run_reports.on_test_start()
 
@@ -193,6 +204,11 @@ class _Attached:
     def _close_sessions(self, **_: Any) -> None:
         # Locust has stopped all users by then.
         self._generator.close_sessions()
+
+    def _tell_capacity(self, **_: Any) -> None:
+        logger = logging.getLogger("locust.stats_logger")
+        for line in self._capacity_load.lines():
+            logger.info(line)
 
     def _let_csv_catch_up(self) -> None:
         options = self._generator.environment.parsed_options

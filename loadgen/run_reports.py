@@ -2,6 +2,7 @@
 
 import logging
 import time
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from locust.runners import MasterRunner, Runner, WorkerRunner
@@ -15,7 +16,7 @@ from loadgen.recorder import Recorder
 from loadgen.run_watch import RunSummary, RunWatch
 from loadgen.summary import summary_lines
 from loadgen.summary_file import STANDARD_OUTPUT, SummaryFile
-from loadgen.summary_json import summary_json
+from loadgen.summary_json import JsonValue, summary_json
 from loadgen.told_options import told_options
 
 __all__ = ["RunReports"]
@@ -30,15 +31,23 @@ class RunReports:
 
     With a web page a run is reported when it stops, for there may be many. Without one it is at the
     end of the process, below Locust's own tables, and after the last that workers had to tell.
+    ``capacity`` is the result of a run that searched for it.
     """
 
     def __init__(
-        self, generator: Generator, runner: Runner, open_load: OpenLoad, *, with_page: bool
+        self,
+        generator: Generator,
+        runner: Runner,
+        open_load: OpenLoad,
+        *,
+        capacity: Callable[[], Mapping[str, JsonValue] | None],
+        with_page: bool,
     ) -> None:
         self.cpu = CpuReports(runner, self._on_cpu)
         self._generator = generator
         self._runner = runner
         self._open_load = open_load
+        self._capacity = capacity
         self._with_page = with_page
         path = generator.options.summary_json
         self._file = None if path is None else SummaryFile(path)
@@ -134,7 +143,7 @@ class RunReports:
     def _write(self, summary: RunSummary) -> None:
         if self._file is None:
             return
-        run, text = summary.run.run, summary_json(summary)
+        run, text = summary.run.run, summary_json(summary, self._capacity())
         if text == self._written:
             return
         self._written = text

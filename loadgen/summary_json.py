@@ -20,9 +20,12 @@ _QUANTILES: Final = (0.5, 0.9, 0.95, 0.99, 0.999)
 JsonValue = str | int | float | bool | None | Sequence["JsonValue"] | Mapping[str, "JsonValue"]
 
 
-def summary_json(summary: RunSummary) -> str:
-    """One line of JSON. Durations are seconds, no data is ``null``, histograms are whole."""
-    return json.dumps(_document(summary), allow_nan=False)
+def summary_json(summary: RunSummary, capacity: Mapping[str, JsonValue] | None = None) -> str:
+    """One line of JSON. Durations are seconds, no data is ``null``, histograms are whole.
+
+    ``capacity`` is what the run found, if it searched for that.
+    """
+    return json.dumps({**_document(summary), "capacity": capacity}, allow_nan=False)
 
 
 def _document(summary: RunSummary) -> Mapping[str, JsonValue]:

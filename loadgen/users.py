@@ -97,11 +97,11 @@ class FlashUser(User):
     def run(self) -> None:  # type: ignore[misc] # final, but there is no other way in
         """Locust's own, but for the loop over the tasks."""
         self._state = LOCUST_STATE_RUNNING
-        model = generator_of(self.environment).open_model
-        if model is None:
+        dispatcher = generator_of(self.environment).dispatcher
+        if dispatcher is None:
             self._taskset_instance = UserTasks(self)
         else:
-            self._taskset_instance = ArrivalTasks(self, model.dispatcher)
+            self._taskset_instance = ArrivalTasks(self, dispatcher)
         try:
             try:
                 self.on_start()

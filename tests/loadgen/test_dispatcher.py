@@ -78,6 +78,39 @@ def counted(intended, started, *, dropped=0, waiting=0, waited=0):
     return Arrived(intended, started, dropped, waiting, waited)
 
 
+def test_confined_it_drops_what_waits_and_deals_to_the_lanes_that_are_admitted(dispatcher, time):
+    users = {key: Visitor(dispatcher, key) for key in ("east", "west")}
+    dispatcher.begin(iter([1.0, 2.0]), 1000.0)
+    time.pass_until(1002)
+    dispatcher.confine(lambda key: key == "west")
+    assert dispatcher.arrived() == counted(2, 0, dropped=2, waited=2)
+    users["late"] = Visitor(dispatcher, "late")
+    for user in users.values():
+        user.ask()
+    dispatcher.begin(iter([1.0, 2.0]), 1002.0)
+    time.pass_until(1010)
+    # The only user of the west has the first; the second waits for it and for nobody else.
+    assert {key: user.met for key, user in users.items()} == {
+        "east": [],
+        "west": [1003],
+        "late": [],
+    }
+    users["east"].lane.leave()
+    dispatcher.confine(lambda key: key == "late")
+    dispatcher.begin(iter([1.0]), 1010.0)
+    time.pass_until(1011)
+    assert users["late"].met == [1011]
+    assert dispatcher.arrived() == counted(5, 2, dropped=3, waited=3)
+
+
+def test_confined_to_lanes_that_have_no_users_yet_arrivals_wait_for_them(dispatcher, time):
+    Visitor(dispatcher, "east").ask()
+    dispatcher.confine(lambda key: key == "west")
+    dispatcher.begin(iter([1.0]), 1000.0)
+    time.pass_until(1001)
+    assert Visitor(dispatcher, "west").ask() == 1001
+
+
 def test_what_arrived_at_several_is_summed():
     several = [Arrived(10, 7, 2, 1, 5), Arrived(100, 100, 0, 0, 3)]
     assert sum_arrived(several) == Arrived(110, 107, 2, 1, 8)

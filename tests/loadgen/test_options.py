@@ -195,3 +195,12 @@ def test_a_profile_shapes_a_single_rate_and_no_schedule():
         UsageError, match="--load-profile and the schedule in --arrival-rate 0:1,2:3"
     ):
         Options.of(Namespace(load_profile="ramp:up=5", arrival_rate="0:1,2:3"))
+
+
+def test_a_search_sets_the_rate_itself():
+    options = Options.of(Namespace(find_capacity="p99<50ms,errors<0.1%", capacity_rates="5:80"))
+    assert [str(objective) for objective in options.find_capacity] == ["p99<50ms", "errors<0.1%"]
+    assert str(options.capacity_rates) == "5:80"
+    for other in ({"arrival_rate": "5"}, {"load_profile": "ramp"}):
+        with pytest.raises(UsageError, match="--find-capacity and --"):
+            Options.of(Namespace(find_capacity="p99<50ms", **other))

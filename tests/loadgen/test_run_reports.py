@@ -21,11 +21,16 @@ class Bench:
 
     def __init__(self, path: str | None, *, with_page: bool) -> None:
         self.environment = Environment()
+        self.capacity: dict[str, list[str]] | None = None
         runner = self.environment.create_local_runner()
         options = Options(flash_urls=("us-east=http://127.0.0.1:1",), summary_json=path)
         self.generator = Generator(self.environment, options)
         self.reports = RunReports(
-            self.generator, runner, OpenLoad(self.generator, runner), with_page=with_page
+            self.generator,
+            runner,
+            OpenLoad(self.generator, runner),
+            capacity=lambda: self.capacity,
+            with_page=with_page,
         )
         self.reports.listen()
 
@@ -131,3 +136,13 @@ def test_two_that_would_share_standard_output_are_refused():
     made.environment.parsed_options = Namespace(json=True)
     with pytest.raises(UsageError, match="--summary-json - and --json"):
         made.reports.check()
+
+
+def test_what_a_search_found_is_in_the_file_of_its_run(bench, tmp_path):
+    made = bench(with_page=True)
+    found = []
+    for capacity in (None, {"objectives": ["p99<50ms"]}):
+        made.start()
+        made.capacity = capacity
+        found.append(json.loads((tmp_path / f"{made.stop()}.json").read_text())["capacity"])
+    assert found == [None, {"objectives": ["p99<50ms"]}]
