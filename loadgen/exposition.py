@@ -123,7 +123,10 @@ def render(recorder: Recorder, runs: Sequence[Run], process: Process, content_ty
     page.histogram(
         "loadgen_connect_duration_seconds",
         "Name look-up, TCP and TLS of a new connection.",
-        (((("region", region),), made) for region, made in sorted(recorder.connects.items())),
+        (
+            ((*_of_client(client_region), ("region", region)), made)
+            for client_region, region, made in recorder.all_connects()
+        ),
     )
     page.histogram(
         "loadgen_cold_start_window_seconds",
@@ -262,4 +265,12 @@ def _escaped(value: str) -> str:
 
 
 def _labels(channel: Channel) -> Labels:
-    return (("region", channel.region), ("routing", channel.routing))
+    return (
+        *_of_client(channel.client_region),
+        ("region", channel.region),
+        ("routing", channel.routing),
+    )
+
+
+def _of_client(client_region: str | None) -> Labels:
+    return () if client_region is None else (("client_region", client_region),)

@@ -91,7 +91,7 @@ class FlashClient:
         rng: random.Random | None = None,
         context: Context = dict,
     ) -> None:
-        connects = recorder.connects[channel.region]
+        connects = recorder.connects(channel.region)
         self.http = HttpClient(base_url, config=config, on_connect=connects.record)
         self._prepared = self.http.prepared
         self._redirected = config.allow_redirects

@@ -60,7 +60,8 @@ class Generator:
     def __init__(self, environment: Environment, options: Options) -> None:
         self.environment = environment
         self.options = options
-        self.recorder = Recorder()
+        # For good: at the start of a run a worker is given its master's options.
+        self.recorder = Recorder(options.client_region or os.environ.get("MODAL_REGION") or None)
         self.feed = StatisticsFeed(environment)
         self.runs: list[Run] = []
         self.started = time.time()

@@ -8,6 +8,7 @@ from pathlib import Path
 from textwrap import fill
 from typing import Any, Final
 
+from flash.regions import is_region_name
 from loadgen.arrival_schedule import ArrivalProcess, RateSchedule
 from loadgen.capacity_search import DEFAULT_RATES, RateRange
 from loadgen.cold_start_policy import ColdStartPolicy
@@ -43,6 +44,7 @@ class Options:
     modal_sessions: bool = False
     session_requests: int | None = None
     session_seconds: float | None = None
+    client_region: str | None = None
     metrics_host: str = "127.0.0.1"
     metrics_port: int = 9646
     method: str = "GET"
@@ -135,6 +137,14 @@ def _port(text: str) -> int:
 
 def _one(text: str) -> tuple[str, ...]:
     return (text,)
+
+
+def _region(text: str) -> str:
+    if not is_region_name(text):
+        raise UsageError(
+            f"expected a region's name of lower-case letters, digits and hyphens, got {text!r}"
+        )
+    return text
 
 
 def _header_name(text: str) -> tuple[str, ...]:
@@ -405,6 +415,14 @@ OPTIONS: Final = (
         _CAPACITY,
         _number(0.001, 1.0),
         "how near to each other the rates held and missed have to be",
+    ),
+    Option(
+        "client-region",
+        "NAME",
+        _FIGURES,
+        _region,
+        "where this process runs, a label of its figures; without it MODAL_REGION, as on Modal",
+        in_form=False,
     ),
     Option(
         "metrics-host",

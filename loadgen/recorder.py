@@ -12,7 +12,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator
 from math import isnan
 from time import perf_counter
-from typing import Any, Final, TypedDict
+from typing import Any, Final, TypedDict, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -65,8 +65,9 @@ class ChannelDelta(TypedDict):
 
 
 class Delta(TypedDict):
-    """Growth of a recorder, and its gauges as they are."""
+    """Growth of a recorder of its own ``client_region``, and its gauges as they are."""
 
+    client_region: str | None
     channels: list[ChannelDelta]
     connects: list[tuple[str, HistogramDelta]]
     cold_starts: ColdStartsDelta
@@ -142,7 +143,7 @@ class Gauges:
 
 
 class Channel:
-    """Everything counted for one region and one kind of routing.
+    """Everything counted for one region and one kind of routing, as ``client_region`` sees it.
 
     ``requests`` ended, each after one or more attempts, of which ``affected`` met at least one
     503 and ``giveups`` met the deadline on it. ``same`` and ``moved`` compare the container of a
@@ -156,6 +157,7 @@ class Channel:
         "_moments",
         "_overheads",
         "affected",
+        "client_region",
         "codes",
         "cold_start_wait",
         "edge_overhead",
@@ -177,9 +179,17 @@ class Channel:
         "window",
     )
 
-    def __init__(self, region: str, routing: str, *, window: ColdStartWindow | None = None) -> None:
+    def __init__(
+        self,
+        region: str,
+        routing: str,
+        client_region: str | None = None,
+        *,
+        window: ColdStartWindow | None = None,
+    ) -> None:
         self.region = region
         self.routing = routing
+        self.client_region = client_region
         self.window = window or ColdStartWindow(Histogram().record)
         self.outcomes: dict[Outcome, int] = dict.fromkeys(OUTCOMES, 0)
         self.codes: dict[int, int] = {}
@@ -203,7 +213,7 @@ class Channel:
         self._overheads: list[float] = []
 
     def __repr__(self) -> str:
-        return f"Channel({self.region!r}, {self.routing!r})"
+        return f"Channel({self.region!r}, {self.routing!r}, {self.client_region!r})"
 
     def answered(
         self, status: int, called: float, started: float, first_at: float, last_at: float
@@ -312,37 +322,53 @@ class Channel:
 
 
 _UNUSED: Final = Channel("", "")
+_Key = tuple[str | None, str, str]  # client region, region, routing
 
 
 class Recorder:
     """The channels of a process and, on a master, the gauges of its workers.
 
-    ``clock`` is that of all moments. ``windows`` has how long each region's cold starts took.
+    ``client_region`` is where this process runs, ``None`` if nobody said; workers have theirs.
+    ``clock`` is that of all moments. ``windows`` has how long each region's cold starts took,
+    wherever that was seen from.
     """
 
-    def __init__(self, *, clock: Callable[[], float] = perf_counter) -> None:
-        self._channels: dict[tuple[str, str], Channel] = {}
-        self.connects: dict[str, Histogram] = {}
+    def __init__(
+        self, client_region: str | None = None, *, clock: Callable[[], float] = perf_counter
+    ) -> None:
+        self.client_region = client_region
         self.windows: dict[str, Histogram] = {}
         self.cold_starts = ColdStarts(clock)
-        self._of_workers: dict[str, dict[tuple[str, str], tuple[int, int]]] = {}
+        self._channels: dict[_Key, Channel] = {}
+        self._connects: dict[tuple[str | None, str], Histogram] = {}
+        self._of_workers: dict[str, dict[_Key, tuple[int, int]]] = {}
 
     def __repr__(self) -> str:
         return f"Recorder({', '.join(map(repr, self))})"
 
     def __iter__(self) -> Iterator[Channel]:
         self.settle()
-        return iter(sorted(self._channels.values(), key=lambda c: (c.region, c.routing)))
+        return iter(
+            sorted(
+                self._channels.values(),
+                key=lambda c: (c.client_region or "", c.region, c.routing),
+            )
+        )
 
     def channel(self, region: str, routing: str) -> Channel:
-        """The channel of a region and routing; made on the first use."""
-        key = (region, routing)
-        if key not in self._channels:
-            durations = self.windows.setdefault(region, Histogram())
-            window = self.cold_starts.window(region, durations.record)
-            self._channels[key] = Channel(region, routing, window=window)
-            self.connects.setdefault(region, Histogram())
-        return self._channels[key]
+        """The channel of a region and routing, seen from here; made on the first use."""
+        return self._channel((self.client_region, region, routing))
+
+    def connects(self, region: str) -> Histogram:
+        """How long new connections to a region took, from here; made on the first use."""
+        return self._connects.setdefault((self.client_region, region), Histogram())
+
+    def all_connects(self) -> list[tuple[str | None, str, Histogram]]:
+        """Client region, region, and how long new connections took, in their order."""
+        return sorted(
+            ((client, region, made) for (client, region), made in self._connects.items()),
+            key=lambda one: (one[0] or "", one[1]),
+        )
 
     def settle(self) -> None:
         """Bring all channels up to date; to be called often, for what is not settled takes room."""
@@ -368,19 +394,12 @@ class Recorder:
 
         It is made of copies, which what is counted later does not change.
         """
-        grown = Recorder()
-        for channel in self:
-            before = earlier._channels.get((channel.region, channel.routing), _UNUSED)
-            grown.channel(channel.region, channel.routing).add(channel.since(before))
-        for mine, its, old in (
-            (self.connects, grown.connects, earlier.connects),
-            (self.windows, grown.windows, earlier.windows),
-        ):
-            for region, made in mine.items():
-                delta = made.since(old.get(region, _EMPTY))
-                histogram = its.setdefault(region, Histogram())
-                if delta is not None:
-                    histogram.add(delta)
+        grown = Recorder(self.client_region)
+        self.settle()
+        for key, channel in self._channels.items():
+            grown._channel(key).add(channel.since(earlier._channels.get(key, _UNUSED)))
+        _add_grown(grown._connects, self._connects, earlier._connects)
+        _add_grown(grown.windows, self.windows, earlier.windows)
         return grown
 
     def total(self) -> Channel:
@@ -395,7 +414,7 @@ class Recorder:
         channels = [taken for channel in self if (taken := channel.take()) is not None]
         connects = [
             (region, made)
-            for region, histogram in self.connects.items()
+            for (_, region), histogram in self._connects.items()
             if (made := histogram.take()) is not None
         ]
         gauges = [
@@ -403,24 +422,31 @@ class Recorder:
             for channel in self
         ]
         return Delta(
+            client_region=self.client_region,
             channels=channels,
             connects=connects,
             cold_starts=self.cold_starts.take(),
             gauges=gauges,
         )
 
-    def merge(self, worker: str, delta: Delta) -> None:
-        """Add what ``worker`` took from its own recorder; its gauges replace its last ones."""
+    def merge(self, worker: str, delta: Delta, *, gauges: bool = True) -> None:
+        """Add what ``worker`` took from its own recorder.
+
+        Its gauges replace its last ones, unless it is not ``gauges``: a report that comes late.
+        """
+        client_region = delta["client_region"]
         for of_channel in delta["channels"]:
-            self.channel(of_channel["region"], of_channel["routing"]).add(of_channel)
+            key = (client_region, of_channel["region"], of_channel["routing"])
+            self._channel(key).add(of_channel)
         for region, histogram in delta["connects"]:
-            self.connects.setdefault(region, Histogram()).add(histogram)
-        self._of_workers[worker] = {
-            (region, routing): (users, in_flight)
-            for region, routing, users, in_flight in delta["gauges"]
-        }
-        for region, routing in self._of_workers[worker]:
-            self.channel(region, routing)
+            self._connects.setdefault((client_region, region), Histogram()).add(histogram)
+        if gauges:
+            self._of_workers[worker] = {
+                (client_region, region, routing): (users, in_flight)
+                for region, routing, users, in_flight in delta["gauges"]
+            }
+        for region, routing, _, _ in delta["gauges"]:
+            self._channel((client_region, region, routing))
         self.cold_starts.merge(worker, delta["cold_starts"])
 
     def keep_workers(self, present: set[str]) -> None:
@@ -429,9 +455,31 @@ class Recorder:
             del self._of_workers[worker]
         self.cold_starts.keep_workers(present)
 
+    def _channel(self, key: _Key) -> Channel:
+        if key not in self._channels:
+            client_region, region, routing = key
+            durations = self.windows.setdefault(region, Histogram())
+            window = self.cold_starts.window(region, durations.record)
+            self._channels[key] = Channel(region, routing, client_region, window=window)
+            self._connects.setdefault((client_region, region), Histogram())
+        return self._channels[key]
+
     def _told(self, channel: Channel, which: int) -> list[int]:
-        key = (channel.region, channel.routing)
+        key = (channel.client_region, channel.region, channel.routing)
         return [told[key][which] for told in self._of_workers.values() if key in told]
+
+
+_K = TypeVar("_K")
+
+
+def _add_grown(
+    grown: dict[_K, Histogram], now: dict[_K, Histogram], earlier: dict[_K, Histogram]
+) -> None:
+    for key, histogram in now.items():
+        delta = histogram.since(earlier.get(key, _EMPTY))
+        mine = grown.setdefault(key, Histogram())
+        if delta is not None:
+            mine.add(delta)
 
 
 def _array(seconds: list[float]) -> npt.NDArray[np.float64]:

@@ -12,12 +12,14 @@ from loadgen.run_watch import RunSummary
 __all__ = ["SummaryRow", "TokenRow", "summary_lines", "summary_rows", "token_rows", "total_row"]
 
 _LONGEST_NAME: Final = 12
+_LONGEST_WAY: Final = 17  # such as us-east>ap-south, and a little
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SummaryRow:
     """One region and routing; durations in seconds, ``None`` where there is no data.
 
+    ``client_region`` is where the requests came from, ``None`` if nobody said.
     ``requests`` ended, each after one or more attempts; ``responses_503`` and ``responses_429``
     count attempts. ``p50_s`` to ``p99_s`` are of the duration of attempts that got another
     response than 503, ``response_time_p99_s`` of whole requests with their retries. ``affinity``
@@ -25,6 +27,7 @@ class SummaryRow:
     Quantiles and the longest wait stand for a bucket of ``flash.buckets``.
     """
 
+    client_region: str | None
     region: str
     routing: str
     requests: int
@@ -41,6 +44,11 @@ class SummaryRow:
     giveups: int
     affinity: float | None
     responses_429: int
+
+    @property
+    def way(self) -> str:
+        """The region, after where the requests came from, if that is known."""
+        return _way(self.client_region, self.region)
 
 
 def summary_rows(recorder: Recorder, *, seconds: float | None) -> list[SummaryRow]:
@@ -59,6 +67,7 @@ def total_row(recorder: Recorder, *, seconds: float | None) -> SummaryRow:
 def _row(channel: Channel, seconds: float | None) -> SummaryRow:
     compared = channel.same + channel.moved
     return SummaryRow(
+        client_region=channel.client_region,
         region=channel.region,
         routing=channel.routing,
         requests=channel.requests,
@@ -86,6 +95,7 @@ class TokenRow:
     time between tokens are ``None`` where no answer had two.
     """
 
+    client_region: str | None
     region: str
     routing: str
     streams: int
@@ -97,6 +107,11 @@ class TokenRow:
     between_p50_s: float | None
     between_p95_s: float | None
     between_p99_s: float | None
+
+    @property
+    def way(self) -> str:
+        """As that of a :class:`SummaryRow`."""
+        return _way(self.client_region, self.region)
 
 
 def token_rows(recorder: Recorder, *, seconds: float | None) -> list[TokenRow]:
@@ -111,6 +126,7 @@ def _token_row(channel: Channel, seconds: float | None) -> TokenRow:
     first, between = channel.time_to_first_token, channel.time_between_tokens
     tokens = first.total + between.total
     return TokenRow(
+        client_region=channel.client_region,
         region=channel.region,
         routing=channel.routing,
         streams=first.total,
@@ -125,6 +141,10 @@ def _token_row(channel: Channel, seconds: float | None) -> TokenRow:
     )
 
 
+def _way(client_region: str | None, region: str) -> str:
+    return region if client_region is None else f"{client_region}>{region}"
+
+
 # For a terminal.
 
 _Column = tuple[str, str, str]
@@ -134,7 +154,7 @@ _LEFT_ALIGNED: Final = 2
 
 
 def summary_lines(summary: RunSummary) -> list[str]:
-    """The tables of a run for a terminal, at most 150 columns wide, and its verdict."""
+    """The tables of a run for a terminal, at most 155 columns wide, and its verdict."""
     title = f"Cold starts and latency by region, run {summary.run.run}, {summary.seconds:.1f} s"
     recorder, seconds = summary.recorded, summary.seconds or None
     rows = summary_rows(recorder, seconds=seconds)
@@ -151,7 +171,7 @@ def summary_lines(summary: RunSummary) -> list[str]:
 
 def _columns(row: SummaryRow, *, late: bool) -> Iterator[_Column]:
     """The cells of a row; ``late`` is with the open model's schedule lag."""
-    yield "", "region", _shortened(row.region or "all")
+    yield "", "region", _shortened(row.way or "all", _LONGEST_WAY)
     yield "", "routing", _shortened(row.routing)
     yield "", "requests", str(row.requests)
     yield "", "req/s", rate_text(row.rate_per_s)
@@ -172,7 +192,7 @@ def _columns(row: SummaryRow, *, late: bool) -> Iterator[_Column]:
 
 
 def _token_columns(row: TokenRow) -> Iterator[_Column]:
-    yield "", "region", _shortened(row.region or "all")
+    yield "", "region", _shortened(row.way or "all", _LONGEST_WAY)
     yield "", "routing", _shortened(row.routing)
     yield "", "streams", str(row.streams)
     yield "", "tokens", str(row.tokens)
@@ -208,5 +228,5 @@ def _line(cells: Sequence[str], widths: Sequence[int]) -> str:
     return line
 
 
-def _shortened(name: str) -> str:
-    return name if len(name) <= _LONGEST_NAME else f"{name[: _LONGEST_NAME - 1]}…"
+def _shortened(name: str, longest: int = _LONGEST_NAME) -> str:
+    return name if len(name) <= longest else f"{name[: longest - 1]}…"

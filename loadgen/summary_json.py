@@ -41,13 +41,22 @@ def _document(summary: RunSummary) -> Mapping[str, JsonValue]:
         "options": summary.options,
         "bucket_bounds": list(BOUNDS_S),
         "rows": [
-            {"region": channel.region, "routing": channel.routing, **_figures(channel, seconds)}
+            {
+                "client_region": channel.client_region,
+                "region": channel.region,
+                "routing": channel.routing,
+                **_figures(channel, seconds),
+            }
             for channel in recorded
         ],
         "totals": _figures(recorded.total(), seconds),
         "connects": [
-            {"region": region, "connect_duration": _histogram(made)}
-            for region, made in sorted(recorded.connects.items())
+            {
+                "client_region": client_region,
+                "region": region,
+                "connect_duration": _histogram(made),
+            }
+            for client_region, region, made in recorded.all_connects()
         ],
         "cold_start_windows": [
             {"region": region, "cold_start_window": _histogram(ended)}

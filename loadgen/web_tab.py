@@ -102,7 +102,7 @@ def _add_rows(response: Response, rows: list[dict[str, str | float]]) -> None:
 
 def _shown(row: SummaryRow) -> dict[str, str | float]:
     return {
-        "region": row.region,
+        "region": row.way,
         "routing": row.routing,
         "requests": row.requests,
         "p50": _sortable(milliseconds(row.p50_s)),

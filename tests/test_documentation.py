@@ -336,7 +336,7 @@ def loadgen_page() -> str:
     channel.answered(200, 0.0, 0.0, 0.1, 0.2)
     for name in CHANNEL_HISTOGRAMS:
         getattr(channel, name).record(0.1)
-    generator.recorder.connects["us-east"].record(0.1)
+    generator.recorder.connects("us-east").record(0.1)
     generator.recorder.windows["us-east"].record(0.1)
     generator.run_started()
     process = Process(cpu_ratio={"local": 0.1}, workers=1, started=1.0)
@@ -564,7 +564,12 @@ def test_every_key_of_the_summary_as_json_is_documented():
 
     assert listed("key of a run") == set(document)
     assert listed("key of a row") == set(document["totals"])
-    assert set(document["rows"][0]) == {"region", "routing", *document["totals"]}
+    assert set(document["rows"][0]) == {
+        "client_region",
+        "region",
+        "routing",
+        *document["totals"],
+    }
     for name in ("totals", "generator"):
         histogram = document[name].get("request_duration", document[name])
         assert [key for key in histogram if f"`{key}`" not in told] == []

@@ -22,7 +22,7 @@ def _recorded() -> Recorder:
         for k, name in enumerate(CHANNEL_HISTOGRAMS):
             for value in (1e-5, 0.01 * (k + 1), 0.5 * n, 1000.0):
                 getattr(channel, name).record(value)
-        recorder.connects[region].record(0.025)
+        recorder.connects(region).record(0.025)
         recorder.windows[region].record(3.5)
     recorder.channel("us-east", "sticky").refused(503, sent=1.0, at=1.5)
     recorder.channel("quiet", "non_sticky")
@@ -128,3 +128,22 @@ def test_a_page_of_a_generator_that_did_nothing_is_a_page():
     assert page.endswith("# EOF\n")
     families = {f.name for f in openmetrics.text_string_to_metric_families(page)}
     assert {"loadgen_requests", "loadgen_request_duration_seconds"} <= families
+
+
+def test_the_region_of_a_client_is_a_label_of_all_that_has_a_region():
+    recorder = Recorder("eu-west")
+    channel = recorder.channel("us-east", "sticky")
+    channel.answered(200, 0.0, 0.0, 0.1, 0.2)
+    for name in CHANNEL_HISTOGRAMS:
+        getattr(channel, name).record(0.1)
+    recorder.connects("us-east").record(0.1)
+    page = render(recorder, [], Process(), TEXT).decode()
+    labels = [
+        sample.labels
+        for family in text.text_string_to_metric_families(page)
+        for sample in family.samples
+        # A region is cold wherever that is seen from.
+        if "region" in sample.labels and not family.name.startswith("loadgen_cold_start_window")
+    ]
+    assert len(labels) > len(CHANNEL_HISTOGRAMS)
+    assert {one.get("client_region") for one in labels} == {"eu-west"}

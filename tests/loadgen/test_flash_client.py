@@ -109,7 +109,7 @@ def test_an_answer_is_one_request_and_one_attempt(serve):
     assert (entry.num_requests, entry.num_failures, entry.total_content_length) == (1, 0, 2)
     assert entry.total_response_time == pytest.approx(bench.channel.request_duration.sum * 1e3)
     assert bench.channel.time_to_first_byte.total == bench.channel.response_time.total == 1
-    assert bench.recorder.connects["us-east"].total == 1
+    assert bench.recorder.connects("us-east").total == 1
     assert bench.channel.cold_start_wait.total == 0
 
 

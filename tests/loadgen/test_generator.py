@@ -58,6 +58,28 @@ def test_locust_s_host_option_goes_before_all_variables(monkeypatch):
     assert Generator(environment, Options()).urls == {"default": "http://127.0.0.1:2"}
 
 
+def test_the_region_of_a_client_is_the_option_else_modal_s_else_none(monkeypatch):
+    def told(**given: str) -> str | None:
+        options = Options(flash_urls=("us-east=http://127.0.0.1:1",), **given)
+        return Generator(Environment(), options).recorder.client_region
+
+    monkeypatch.delenv("MODAL_REGION", raising=False)
+    assert told() is None
+    monkeypatch.setenv("MODAL_REGION", "us-east-1")
+    assert told() == "us-east-1"
+    assert told(client_region="us-east") == "us-east"
+
+
+def test_a_worker_keeps_its_own_region_when_its_master_sends_options(monkeypatch):
+    monkeypatch.delenv("MODAL_REGION", raising=False)
+    generator = Generator(
+        Environment(),
+        Options(flash_urls=("us-east=http://127.0.0.1:1",), client_region="us-east"),
+    )
+    generator.apply(Options(flash_urls=("us-east=http://127.0.0.1:1",), client_region=None))
+    assert generator.recorder.channel("us-east", "sticky").client_region == "us-east"
+
+
 # Traffic.
 
 

@@ -81,16 +81,15 @@ def test_what_was_counted_since_a_moment_is_what_was_counted_after_it(events):
             before, begun = whole.since(Recorder()), True
         for recorder in (whole, after) if begun else (whole,):
             _record(recorder.channel(region, "sticky"), duration_s, refused=refused)
-            recorder.connects[region].record(duration_s)
+            recorder.connects(region).record(duration_s)
     if not begun:
         before = whole.since(Recorder())
     grown = _figures(whole.since(before))
     expected = _figures(after)
     for key, figures in grown.items():
         assert figures == expected.get(key, _figures_of_none(key))
-    connects = whole.since(before).connects
-    for region, histogram in connects.items():
-        made = after.connects.get(region, Histogram())
+    for _, region, histogram in whole.since(before).all_connects():
+        made = after.connects(region)
         assert histogram.counts == made.counts
         assert histogram.sum == pytest.approx(made.sum, abs=1e-9)
 
@@ -132,11 +131,11 @@ def test_a_report_has_what_a_request_that_goes_on_has_brought_so_far():
 def test_a_report_survives_json():
     worker, master = Recorder(), Recorder()
     _record(worker.channel("a", "sticky"), 0.25, refused=1)
-    worker.connects["a"].record(0.5)
+    worker.connects("a").record(0.5)
     expected = _figures(worker)
     master.merge("w", json.loads(json.dumps(worker.take())))
     assert _figures(master) == expected
-    assert master.connects["a"].sum == 0.5
+    assert master.connects("a").sum == 0.5
 
 
 def test_what_was_taken_is_not_taken_again():
@@ -284,3 +283,32 @@ def test_a_give_up_is_reported_though_no_attempt_ended_since_the_last_report():
     master.merge("w", worker.take())
     (seen,) = master
     assert (seen.giveups, seen.requests, seen.outcomes["cold_start"]) == (1, 1, 1)
+
+
+@given(
+    st.lists(
+        st.tuples(st.sampled_from(["us-east", "eu-west", None]), st.sampled_from("ab"), DURATIONS)
+    )
+)
+def test_regions_of_clients_stay_apart_on_the_master(events):
+    master = Recorder()
+    workers = {client: Recorder(client) for client in ("us-east", "eu-west", None)}
+    expected: dict = {}
+    for client, region, duration_s in events:
+        _record(workers[client].channel(region, "sticky"), duration_s)
+        workers[client].connects(region).record(duration_s)
+        counted = expected.setdefault((client, region), [0] * BUCKETS)
+        counted[bucket_of(duration_s)] += 1
+    for number, worker in enumerate(workers.values()):
+        master.merge(str(number), json.loads(json.dumps(worker.take())))
+    assert {(c.client_region, c.region): c.request_duration.counts for c in master} == expected
+    assert {(c, r): made.counts for c, r, made in master.all_connects()} == expected
+
+
+def test_gauges_of_a_client_region_are_those_of_its_workers():
+    master = Recorder()
+    for name, client, users in (("one", "us-east", 3), ("two", "us-east", 4), ("three", None, 5)):
+        worker = Recorder(client)
+        worker.channel("a", "sticky").gauges.users = users
+        master.merge(name, worker.take())
+    assert {c.client_region: master.users(c) for c in master} == {None: 5, "us-east": 7}

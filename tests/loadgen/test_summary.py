@@ -168,4 +168,16 @@ def test_the_widest_figures_fit_the_terminal():
         for name in CHANNEL_HISTOGRAMS:
             getattr(channel, name).record(1e6)
     *table, _ = summary_lines(_summary(recorder, seconds=100.0))
-    assert max(map(len, table)) <= 150
+    assert max(map(len, table)) <= 155
+
+
+def test_where_requests_came_from_is_told_where_it_is_known():
+    master, worker = Recorder(), Recorder("us-west")
+    for recorder in (master, worker):
+        recorder.channel("ap-south", "sticky").outcomes["ok"] = 1
+    master.merge("w", worker.take())
+    ours, theirs = summary_rows(master, seconds=None)
+    assert (ours.client_region, ours.way) == (None, "ap-south")
+    assert (theirs.client_region, theirs.way) == ("us-west", "us-west>ap-south")
+    lines = summary_lines(_summary(master))
+    assert sum(line.startswith("us-west>ap-south  sticky ") for line in lines) == 1

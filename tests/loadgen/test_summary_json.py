@@ -50,7 +50,7 @@ def recorded() -> Recorder:
         recorder.windows[region].record(2.0)
         channel.affected, channel.giveups, channel.same, channel.moved = 1, 2, 3, 1
         channel.schedule_lag.record(0.002)
-        recorder.connects[region].record(0.01)
+        recorder.connects(region).record(0.01)
     recorder.channel("quiet", "non_sticky")
     return recorder
 
