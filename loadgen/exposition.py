@@ -82,10 +82,15 @@ class Run:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Process:
-    """The generator's own processes: CPU use (1 is one core) by process, and the workers."""
+    """The generator's own processes: CPU use (1 is one core) by process, and the workers.
+
+    ``worker_reports`` and ``worker_changes`` count by result and change; only a master has them.
+    """
 
     cpu_ratio: Mapping[str, float] = field(default_factory=dict)
     workers: int = 0
+    worker_reports: Mapping[str, int] | None = None
+    worker_changes: Mapping[str, int] | None = None
     started: float = 0.0
 
 
@@ -176,6 +181,22 @@ def render(recorder: Recorder, runs: Sequence[Run], process: Process, content_ty
         (((("process", name),), ratio) for name, ratio in process.cpu_ratio.items()),
     )
     page.gauge("loadgen_workers", "Processes that make load.", [((), process.workers)])
+    for name, text, label, counts in (
+        (
+            "loadgen_worker_reports_total",
+            "Reports of workers by what the master did with them.",
+            "result",
+            process.worker_reports,
+        ),
+        (
+            "loadgen_worker_changes_total",
+            "Workers that joined, were lost, or returned.",
+            "change",
+            process.worker_changes,
+        ),
+    ):
+        if counts is not None:
+            page.counter(name, text, ((((label, of),), count) for of, count in counts.items()))
     page.gauge(
         "loadgen_run_start_timestamp_seconds",
         "When a run started, in Unix seconds.",

@@ -21,11 +21,12 @@ from loadgen.errors import Error, UsageError
 from loadgen.exposition import Process, render
 from loadgen.generator import Generator
 from loadgen.load_shape import use_profile
+from loadgen.master_reports import MasterReports
 from loadgen.metrics_server import MetricsServer
 from loadgen.open_load import OpenLoad
 from loadgen.options import Options, add_options
 from loadgen.run_reports import RunReports
-from loadgen.worker_reports import MESSAGE, WorkerReports
+from loadgen.worker_reports import RECEIPT_MESSAGE, REPORT_MESSAGE, WorkerReports
 
 __all__ = ["install"]
 
@@ -78,8 +79,17 @@ class _Attached:
         self._web_ui = web_ui
         self._metrics: MetricsServer | None = None
         self._open_load = OpenLoad(generator, runner)
-        self._reports = WorkerReports(generator.recorder, partial(runner.send_message, MESSAGE))
-        self._capacity_load = CapacityLoad(generator, runner, self._reports.report)
+        self._reports: WorkerReports | None = None
+        self._of_workers: MasterReports | None = None
+        if isinstance(runner, WorkerRunner):
+            self._reports = WorkerReports(
+                generator.recorder,
+                partial(_take_statistics, runner),
+                partial(runner.send_message, REPORT_MESSAGE),
+            )
+        elif isinstance(runner, MasterRunner):
+            self._of_workers = MasterReports(generator, runner)
+        self._capacity_load = CapacityLoad(generator, runner, self._report)
         self._run_reports = RunReports(
             generator,
             runner,
@@ -115,10 +125,16 @@ class _Attached:
         self._capacity_load.listen()
         events.quit.add_listener(self._tell_capacity)
         gevent.spawn(self._flush_forever)
-        if isinstance(self._runner, WorkerRunner):
-            gevent.spawn(self._reports.run)
-        elif isinstance(self._runner, MasterRunner):
-            self._runner.register_message(MESSAGE, self._on_worker_report)
+        reports = self._reports
+        if reports is not None and isinstance(self._runner, WorkerRunner):
+            self._runner.register_message(
+                RECEIPT_MESSAGE, lambda msg, **_: reports.acknowledged(msg.data)
+            )
+            # What Locust sends by itself would not be counted with ours, nor sent again.
+            self._runner._send_stats = reports.report  # type: ignore[method-assign] # no other way
+            gevent.spawn(reports.run)
+        elif self._of_workers is not None:
+            self._of_workers.listen()
         if self._web_ui is not None:
             from loadgen.web_form import check_form
             from loadgen.web_profile import follow_form
@@ -141,6 +157,11 @@ class _Attached:
         self._capacity_load.on_test_start()
         self._on_test_start(environment)
         self._run_reports.on_test_start()
+
+    def _report(self) -> None:
+        """Tell the master what was recorded; for workers."""
+        if self._reports is not None:
+            self._reports.report()
 
     # What Locust tells.
 
@@ -168,16 +189,13 @@ class _Attached:
     def _on_test_stop(self, **_: Any) -> None:
         gc.unfreeze()
         self._generator.feed.flush()
+        if self._of_workers is not None:
+            self._of_workers.await_last()
         self._generator.run_stopped()
-        if isinstance(self._runner, WorkerRunner):
+        if self._reports is not None:
             # The master calls the run over once its workers say that they stopped: without one more
-            # report of ours and one of Locust's now the run's last requests would come late.
-            self._reports.report()
-            data: dict[str, Any] = {}
-            self._generator.environment.events.report_to_master.fire(
-                client_id=self._runner.client_id, data=data
-            )
-            self._runner.send_message("stats", data)
+            # report now the run's last requests would come late.
+            self._reports.report(last=True)
 
     def _on_spawning_complete(self, **_: Any) -> None:
         # Locust may reset its statistics now: what came before belongs to what is forgotten.
@@ -188,9 +206,6 @@ class _Attached:
 
     def _on_report_to_master(self, **_: Any) -> None:
         self._generator.feed.flush()
-
-    def _on_worker_report(self, msg: Any, **_: Any) -> None:
-        self._generator.recorder.merge(msg.node_id, msg.data)
 
     def _on_quitting(self, **_: Any) -> None:
         self._generator.feed.flush()
@@ -234,11 +249,24 @@ class _Attached:
         generator = self._generator
         runner = self._runner
         workers = 1
-        if isinstance(runner, MasterRunner):
+        reports = changes = None
+        if self._of_workers is not None and isinstance(runner, MasterRunner):
             present = present_workers(runner)
             generator.recorder.keep_workers(set(present))
             workers = len(present)
+            reports, changes = self._of_workers.results, self._of_workers.changes
         process = Process(
-            cpu_ratio=self._run_reports.cpu.ratios(), workers=workers, started=generator.started
+            cpu_ratio=self._run_reports.cpu.ratios(),
+            workers=workers,
+            worker_reports=reports,
+            worker_changes=changes,
+            started=generator.started,
         )
         return render(generator.recorder, generator.runs, process, content_type)
+
+
+def _take_statistics(runner: WorkerRunner) -> dict[str, Any]:
+    """What Locust's own report of a worker would be; it counts as sent then."""
+    data: dict[str, Any] = {}
+    runner.environment.events.report_to_master.fire(client_id=runner.client_id, data=data)
+    return data

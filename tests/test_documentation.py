@@ -38,6 +38,7 @@ from loadgen import generator_limit
 from loadgen.arrival_schedule import ArrivalProcess, RateSchedule
 from loadgen.exposition import TEXT, Process, Run, render
 from loadgen.generator import Generator
+from loadgen.ledger import Ledger
 from loadgen.options import Options
 from loadgen.plugin import install
 from loadgen.recorder import CHANNEL_HISTOGRAMS, Recorder
@@ -45,6 +46,7 @@ from loadgen.request_body import Body
 from loadgen.request_file import KEYS, parse_requests
 from loadgen.run_watch import RunWatch
 from loadgen.summary_json import summary_json
+from loadgen.worker_roll import WorkerRoll
 from target_app.app import create_app
 from target_app.deployment import Deployment
 from target_app.metrics import ROUTES
@@ -339,7 +341,13 @@ def loadgen_page() -> str:
     generator.recorder.connects("us-east").record(0.1)
     generator.recorder.windows["us-east"].record(0.1)
     generator.run_started()
-    process = Process(cpu_ratio={"local": 0.1}, workers=1, started=1.0)
+    process = Process(
+        cpu_ratio={"local": 0.1},
+        workers=1,
+        worker_reports=Ledger().results,
+        worker_changes=WorkerRoll().changes,
+        started=1.0,
+    )
     return render(generator.recorder, generator.runs, process, TEXT).decode()
 
 

@@ -23,11 +23,13 @@ PURE = [
     "errors",
     "event_stream",
     "generator_limit",
+    "ledger",
     "load_profile",
     "number_text",
     "objective",
     "option",
     "origin",
+    "outbox",
     "outcome",
     "proxies",
     "redirects",
@@ -40,6 +42,7 @@ PURE = [
     "traffic",
     "traffic_request",
     "whole_response",
+    "worker_roll",
 ]
 
 

@@ -147,3 +147,14 @@ def test_the_region_of_a_client_is_a_label_of_all_that_has_a_region():
     ]
     assert len(labels) > len(CHANNEL_HISTOGRAMS)
     assert {one.get("client_region") for one in labels} == {"eu-west"}
+
+
+def test_a_master_tells_of_its_workers_and_nobody_else_does():
+    process = Process(
+        worker_reports={"counted": 7, "missed": 0}, worker_changes={"joined": 2, "lost": 1}
+    )
+    page = render(Recorder(), [], process, TEXT).decode()
+    assert 'loadgen_worker_reports_total{result="counted"} 7\n' in page
+    assert 'loadgen_worker_reports_total{result="missed"} 0\n' in page
+    assert 'loadgen_worker_changes_total{change="lost"} 1\n' in page
+    assert "loadgen_worker_" not in render(Recorder(), [], Process(), TEXT).decode()

@@ -1,0 +1,159 @@
+import gc
+import os
+from types import SimpleNamespace
+
+# The tests of other rooms run in the same process, and want the standard library as it is.
+os.environ.setdefault("LOCUST_SKIP_MONKEY_PATCH", "1")
+
+import gevent
+import pytest
+from locust.env import Environment
+from locust.runners import WorkerNode
+
+from loadgen.generator import Generator
+from loadgen.master_reports import MasterReports
+from loadgen.options import Options
+from loadgen.recorder import Recorder
+from loadgen.worker_reports import RECEIPT_MESSAGE, REPORT_MESSAGE, WorkerReports
+
+
+class Bench:
+    """A real master without a network: what it sends is noted, and reports are handed to it."""
+
+    def __init__(self) -> None:
+        self.environment = Environment()
+        self.runner = self.environment.create_master_runner("127.0.0.1", 0)
+        self.runner.server.send_to_client = self.sent_message
+        self.runner.clients["w"] = WorkerNode("w")
+        self.sent: list[tuple] = []
+        self.generator = Generator(
+            self.environment, Options(flash_urls=("us-east=http://127.0.0.1:1",))
+        )
+        self.master = MasterReports(self.generator, self.runner)
+        self.master.listen()
+        self.recorder, self.taken = Recorder(), 0
+        self.wire: list[dict] = []
+        self.worker = WorkerReports(self.recorder, self._statistics, self.wire.append)
+
+    def sent_message(self, message) -> None:
+        self.sent.append((message.type, message.data, message.node_id))
+
+    def answer(self, times: int) -> None:
+        for _ in range(times):
+            self.recorder.channel("us-east", "sticky").answered(200, 0.0, 0.0, 0.1, 0.2)
+        self.taken = times
+
+    def receive(self, report) -> None:
+        message = SimpleNamespace(type=REPORT_MESSAGE, data=report, node_id="w")
+        self.runner.handle_message("w", message)
+
+    def _statistics(self) -> dict:
+        count, self.taken = self.taken, 0
+        stats = Environment().stats
+        for _ in range(count):
+            stats.log_request("GET", "/", 1.0, 1)
+        return {
+            "stats": stats.serialize_stats(),
+            "stats_total": stats.total.get_stripped_report(),
+            "errors": {},
+            "user_count": 3,
+            "user_classes_count": {"User": 3},
+        }
+
+    def counts(self) -> tuple[int, int]:
+        channel = self.generator.recorder.channel("us-east", "sticky")
+        return channel.outcomes["ok"], self.environment.stats.total.num_requests
+
+
+@pytest.fixture
+def bench():
+    made = Bench()
+    yield made
+    made.runner.greenlet.kill()
+    made.runner.server.socket.context.destroy(linger=0)
+    # What Locust has in cycles would else be found when others look for garbage of theirs.
+    del made
+    gc.collect()
+
+
+def test_a_report_is_in_both_counts_and_acknowledged(bench):
+    bench.answer(3)
+    bench.worker.report()
+    bench.receive(bench.wire[0])
+    assert bench.counts() == (3, 3)
+    assert bench.runner.user_count == 3
+    process = bench.wire[0]["process"]
+    assert bench.sent == [
+        (RECEIPT_MESSAGE, {"process": process, "upto": 1, "beyond": []}, "w"),
+    ]
+
+
+def test_a_duplicate_is_in_neither_and_acknowledged_again(bench):
+    bench.answer(3)
+    bench.worker.report()
+    for _ in range(3):
+        bench.receive(bench.wire[0])
+    assert bench.counts() == (3, 3)
+    assert len(bench.sent) == 3
+    assert bench.master.results == {"counted": 1, "duplicate": 2, "missed": 0}
+
+
+def test_a_worker_that_locust_does_not_know_any_more_is_counted_in_both(bench, caplog):
+    bench.answer(3)
+    bench.worker.report()
+    bench.worker.report()
+    del bench.runner.clients["w"]
+    for report in bench.wire:
+        bench.receive(report)
+    assert bench.counts() == (3, 3)
+    # Of the empty report nobody needs to hear.
+    assert caplog.text.count("Discarded report from unrecognized worker") <= 1
+
+
+def test_a_gap_is_told_in_one_line(bench, caplog):
+    for _ in range(4):
+        bench.worker.report()
+    for n in (0, 3, 1, 2):
+        bench.receive(bench.wire[n])
+    assert caplog.text.count("worker w: 2 of its reports did not arrive") == 1
+    assert bench.master.results == {"counted": 4, "duplicate": 0, "missed": 2}
+
+
+def test_a_master_that_quits_awaits_the_last_report_of_each_busy_worker(bench):
+    client = bench.runner.clients["w"]
+    client.state = bench.runner.state = "running"
+    client.user_classes_count = {"User": 3}
+    stopped = []
+    bench.environment.events.test_stop.add_listener(
+        lambda **_: (bench.master.await_last(), stopped.append(bench.counts()))
+    )
+    quitting = gevent.spawn(bench.runner.quit)
+    gevent.sleep(0)
+    assert ("quit", None, "w") in bench.sent
+    assert stopped == []
+    bench.answer(5)
+    bench.worker.report(last=True)
+    bench.receive(bench.wire[0])
+    quitting.join(timeout=10)
+    assert stopped == [(5, 5)]
+
+
+def test_a_worker_that_is_missed_is_awaited_no_more(bench, caplog):
+    client = bench.runner.clients["w"]
+    client.state = bench.runner.state = "running"
+    bench.environment.events.test_stopping.fire(environment=bench.environment)
+    client.state = "missing"
+    bench.master.await_last()
+    assert "no last report of the run from w" in caplog.text
+
+
+def test_workers_that_are_lost_are_counted_and_told(bench, caplog):
+    gevent.sleep(0)
+    client = bench.runner.clients["w"]
+    bench.master.look()
+    client.state = "missing"
+    bench.master.look()
+    client.state = "ready"
+    bench.master.look()
+    assert bench.master.changes == {"joined": 1, "lost": 1, "returned": 1}
+    assert "worker w is lost, with what it had not reported" in caplog.text
