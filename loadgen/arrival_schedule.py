@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from enum import Enum
-from itertools import accumulate, count, pairwise, repeat
+from itertools import accumulate, count, pairwise, repeat, takewhile
 from math import inf, isfinite, log1p, sqrt
 from typing import Final, NamedTuple
 
@@ -193,8 +193,12 @@ def arrivals(
     share: Share = WHOLE,
     uniform: Callable[[], float],
     since_s: float = 0.0,
+    until_s: float = inf,
 ) -> Iterator[float]:
-    """The intended starts, ascending, in seconds since the schedule's start, from ``since_s`` on.
+    """The intended starts, ascending, in seconds since the schedule's start.
+
+    They are those from ``since_s`` on and before ``until_s``: of times that follow each other each
+    is in one.
 
     With a constant process the arrivals of all together are those at which the rate's integral is
     0.5, 1.5, 2.5, ..., so that their number up to any time is the integral, rounded; each of
@@ -208,11 +212,16 @@ def arrivals(
     begun = schedule.integral(since_s)
     if process is ArrivalProcess.POISSON:
         gaps = (-log1p(-uniform()) * share.count for _ in repeat(None))
-        return schedule.moments(_beyond(begun, gaps))
-    first = share.index + 0.5
-    if begun > first:
-        first += share.count * -((first - begun) // share.count)
-    return schedule.moments(count(first, share.count))
+        areas = _beyond(begun, gaps)
+    else:
+        first = share.index + 0.5
+        if begun > first:
+            first += share.count * -((first - begun) // share.count)
+        areas = iter(count(first, share.count))
+    if until_s < inf:
+        ended = schedule.integral(until_s)
+        areas = takewhile(lambda area: area < ended, areas)
+    return schedule.moments(areas)
 
 
 def _beyond(begun: float, gaps: Iterator[float]) -> Iterator[float]:

@@ -80,6 +80,12 @@ class Dispatcher:
         self._draw()
         self._set()
 
+    def go_on(self) -> None:
+        """The arrivals had come to their end, maybe, and there are more of them now."""
+        if self._next == inf and not self._ended:
+            self._draw()
+            self._set()
+
     def end(self) -> None:
         """No arrival begins from now on, and those that wait are dropped. It may be repeated.
 

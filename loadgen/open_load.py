@@ -4,7 +4,7 @@ import logging
 import random
 import time
 from dataclasses import asdict
-from typing import Any, Final
+from typing import Any, Final, NoReturn
 
 import gevent
 from gevent import Greenlet
@@ -13,31 +13,31 @@ from locust.runners import MasterRunner, Runner, WorkerRunner
 from loadgen.arrival_schedule import Share
 from loadgen.dispatcher import Arrived, sum_arrived
 from loadgen.generator import Generator
+from loadgen.lease import Lease, Lessor
 from loadgen.open_model import OpenModel
 
 __all__ = ["OpenLoad"]
 
 _log = logging.getLogger("loadgen")
 
-_SHARE_MESSAGE: Final = "flashgauge_share"
+_LEASE_MESSAGE: Final = "flashgauge_lease"
 _ARRIVED_MESSAGE: Final = "flashgauge_arrived"
-_LOOK_EVERY_S: Final = 1.0
+_LEASE_EVERY_S: Final = 1.0
 
 
 class OpenLoad:
     """The open model on one runner.
 
     The schedule begins when all users are there, so that none of its arrivals waits for a user to
-    be spawned. A master tells its workers then, and whenever others have users, which share of the
-    arrivals is theirs; at the end they tell it what became of these.
+    be spawned. From then on a master tells its workers every second which share of the arrivals is
+    theirs; at the end they tell it what became of these.
     """
 
     def __init__(self, generator: Generator, runner: Runner) -> None:
         self._generator = generator
         self._runner = runner
-        self._began: float | None = None
-        self._shares: dict[str, Share] = {}
-        self._watch: Greenlet | None = None
+        self._leasing: Greenlet | None = None
+        self._lessees: set[str] = set()
         self._awaited: set[str] = set()
         self._arrived: list[Arrived] = []
         self._told = True
@@ -57,7 +57,7 @@ class OpenLoad:
         events.test_stopping.add_listener(self._on_test_stopping)
         events.test_stop.add_listener(self._on_test_stop)
         if isinstance(self._runner, WorkerRunner):
-            self._runner.register_message(_SHARE_MESSAGE, self._on_share)
+            self._runner.register_message(_LEASE_MESSAGE, self._on_lease)
             return
         events.spawning_complete.add_listener(self._on_spawning_complete)
         if isinstance(self._runner, MasterRunner):
@@ -68,7 +68,7 @@ class OpenLoad:
         """A run begins; for those that could not listen yet."""
         self._tell_arrived()
         self._arrived, self._told = [], True
-        self._forget_shares()
+        self._end_leases()
         generator = self._generator
         generator.open_model = None
         schedule = generator.schedule
@@ -85,14 +85,16 @@ class OpenLoad:
         if model is not None:
             model.begin()
         elif isinstance(self._runner, MasterRunner) and self._generator.options.arrival_rate:
-            if self._began is None:
-                self._began = time.monotonic()
-                self._watch = gevent.spawn(self._keep_sharing, self._runner)
-            self._share_out(self._runner, self._began)
+            if self._leasing is None:
+                self._leasing = gevent.spawn(self._lease_for_ever, self._runner)
 
     def _on_test_stopping(self, **_: Any) -> None:
-        self._awaited = set(self._shares)
-        self._forget_shares()
+        if isinstance(self._runner, MasterRunner):
+            clients = self._runner.clients
+            there = {client.id for client in (*clients.spawning, *clients.running)}
+            self._awaited = self._lessees & there
+            _log_silent(self._lessees - there)
+        self._end_leases()
         model = self._generator.open_model
         if model is not None:
             model.end()
@@ -108,31 +110,25 @@ class OpenLoad:
 
     # Of a master.
 
-    def _forget_shares(self) -> None:
-        if self._watch is not None:
-            self._watch.kill(block=False)
-        self._began, self._shares, self._watch = None, {}, None
+    def _end_leases(self) -> None:
+        if self._leasing is not None:
+            self._leasing.kill(block=False)
+        self._leasing, self._lessees = None, set()
 
-    def _keep_sharing(self, runner: MasterRunner) -> None:
+    def _lease_for_ever(self, runner: MasterRunner) -> NoReturn:
+        lessor, began = Lessor(), time.monotonic()
         while True:
-            gevent.sleep(_LOOK_EVERY_S)
-            if self._began is not None:
-                self._share_out(runner, self._began)
-
-    def _share_out(self, runner: MasterRunner, began: float) -> None:
-        """Tell every worker its share, if that of any is another than before."""
-        busy = [client.id for client in runner.clients.running if client.user_count]
-        busy.sort(key=runner.get_worker_index)
-        shares = {name: Share(index, len(busy)) for index, name in enumerate(busy)}
-        if shares == self._shares:
-            return
-        self._shares = shares
-        for client in runner.clients.all:
-            share = shares.get(client.id)
-            index, count = (0, 0) if share is None else (share.index, share.count)
+            # Locust misses a worker only some seconds after its heart has stopped to beat.
+            busy = [
+                one.id for one in runner.clients.running if one.user_count and one.heartbeat > 0
+            ]
+            busy.sort(key=runner.get_worker_index)
             elapsed_s = time.monotonic() - began
-            data = {"index": index, "count": count, "elapsed_s": elapsed_s}
-            runner.send_message(_SHARE_MESSAGE, data, client.id)
+            for name, lease in lessor.lease(busy, elapsed_s).items():
+                self._lessees.add(name)
+                data = {**asdict(lease), "elapsed_s": elapsed_s}
+                runner.send_message(_LEASE_MESSAGE, data, name)
+            gevent.sleep(_LEASE_EVERY_S)
 
     def _on_arrived(self, msg: Any, **_: Any) -> None:
         self._arrived.append(Arrived(**msg.data))
@@ -143,21 +139,25 @@ class OpenLoad:
 
     def _tell_arrived(self, **_: Any) -> None:
         """Log what became of the workers' arrivals, unless that has been done."""
-        if self._awaited:
-            names = ", ".join(sorted(self._awaited))
-            _log.warning("open model: these workers did not tell of their arrivals: %s", names)
+        _log_silent(self._awaited)
         if not self._told:
             _log_arrived(sum_arrived(self._arrived))
         self._awaited, self._told = set(), True
 
     # Of a worker.
 
-    def _on_share(self, msg: Any, **_: Any) -> None:
+    def _on_lease(self, msg: Any, **_: Any) -> None:
         model = self._generator.open_model
         if model is not None:
-            count = int(msg.data["count"])
-            share = Share(int(msg.data["index"]), count) if count else None
-            model.take_share(share, elapsed_s=float(msg.data["elapsed_s"]))
+            data = msg.data
+            lease = Lease(Share(**data["share"]), data["from_s"], data["until_s"])
+            model.take_lease(lease, elapsed_s=data["elapsed_s"])
+
+
+def _log_silent(workers: set[str]) -> None:
+    if workers:
+        names = ", ".join(sorted(workers))
+        _log.warning("open model: these workers did not tell of their arrivals: %s", names)
 
 
 def _log_arrived(arrived: Arrived) -> None:

@@ -5,8 +5,9 @@ from functools import partial
 from time import perf_counter
 from typing import Any, Final
 
-from loadgen.arrival_schedule import WHOLE, ArrivalProcess, RateSchedule, Share, arrivals
+from loadgen.arrival_schedule import ArrivalProcess, RateSchedule
 from loadgen.dispatcher import Arrived, Dispatcher
+from loadgen.lease import EVERYTHING, Lease, LeasedArrivals
 from loadgen.ticker import ticker_on
 
 __all__ = ["OpenModel"]
@@ -32,37 +33,29 @@ class OpenModel:
         self.schedule = schedule
         self.process = process
         self.dispatcher = Dispatcher(partial(ticker_on, loop), perf_counter)
-        self._uniform = uniform
-        self._share: Share | None = None
-        self._started_at: float | None = None
+        self._arrivals = LeasedArrivals(schedule, process, uniform)
+        self._begun = False
 
     def __repr__(self) -> str:
         return f"<OpenModel {self.schedule} {self.process.value}, {self.dispatcher!r}>"
 
     def begin(self) -> None:
         """Have the schedule start, with all of its arrivals; if it has, nothing changes."""
-        if self._started_at is None:
-            self.take_share(WHOLE, elapsed_s=0.0)
+        if not self._begun:
+            self.take_lease(EVERYTHING, elapsed_s=0.0)
 
-    def take_share(self, share: Share | None, *, elapsed_s: float) -> None:
-        """From now on have the arrivals of ``share``, of ``None`` no more for the time being.
+    def take_lease(self, lease: Lease, *, elapsed_s: float) -> None:
+        """Have the arrivals of ``lease``, too, which is later than those before.
 
-        The schedule began ``elapsed_s`` ago. That is heeded only the first time, and later shares
-        go on with the same beginning: a message that was slow must not move the schedule.
+        The schedule began ``elapsed_s`` ago. That is heeded only the first time: a message that was
+        slow must not move the schedule.
         """
-        if self._started_at is None:
-            self._started_at = perf_counter() + _HEAD_START_S - elapsed_s
-        elif share == self._share:
-            return
-        self._share = share
-        if share is None:
-            self.dispatcher.begin(iter(()), self._started_at)
-            return
-        since_s = max(0.0, perf_counter() - self._started_at)
-        coming = arrivals(
-            self.schedule, self.process, share=share, uniform=self._uniform, since_s=since_s
-        )
-        self.dispatcher.begin(coming, self._started_at)
+        self._arrivals.take(lease)
+        if self._begun:
+            self.dispatcher.go_on()
+        else:
+            self._begun = True
+            self.dispatcher.begin(self._arrivals, perf_counter() + _HEAD_START_S - elapsed_s)
 
     def end(self) -> Arrived:
         """Let nothing arrive any more; what became of all that did."""

@@ -13,6 +13,7 @@ from gevent.event import Event
 
 from loadgen.arrival_schedule import ArrivalProcess, RateSchedule, Share
 from loadgen.errors import UsageError
+from loadgen.lease import Lease
 from loadgen.open_model import OpenModel
 from loadgen.options import Options
 
@@ -81,30 +82,31 @@ def test_nothing_comes_before_it_begins_or_after_it_ends(model):
     assert user.starts == []
     model.begin()
     assert model.end().intended == 0
-    model.take_share(Share(0, 2), elapsed_s=0.0)
+    model.take_lease(Lease(Share(0, 2), 0.0, 1.0), elapsed_s=0.0)
     gevent.sleep(0.01)
     assert user.starts == []
 
 
-def test_a_share_that_comes_late_goes_on_where_the_schedule_is(model):
-    """50 ms of it have gone by, and of the rest it is every other arrival."""
-    user = Noting(model, 25)
+def test_a_lease_that_comes_late_is_begun_late_and_whole(model):
+    """The schedule is over already: all 50 of it come at once, each with its intended start."""
+    user = Noting(model, 50)
     called = perf_counter()
-    model.take_share(Share(1, 2), elapsed_s=0.15)
+    model.take_lease(Lease(Share(1, 2), 0.0, 0.2), elapsed_s=0.25)
     user.wait()
-    beginning = [round((start - called - 0.1 + 0.15) * 1000 - 0.5, 0) for start, _ in user.starts]
-    assert beginning[-1] == pytest.approx(99, abs=2)
-    assert [after - before for before, after in pairwise(beginning)] == ([2] * 24)
+    intended = [round((start - called - 0.1 + 0.25) * 1000 - 0.5) for start, _ in user.starts]
+    assert intended == pytest.approx(range(1, 100, 2), abs=2)
+    assert model.dispatcher.arrived().intended == 50
 
 
-def test_shares_that_change_go_on_with_the_same_beginning(model):
+def test_leases_go_on_with_the_same_beginning(model):
     user = Noting(model, 10)
-    model.take_share(Share(0, 10), elapsed_s=0.0)
-    model.take_share(None, elapsed_s=0.0)
-    model.take_share(Share(5, 10), elapsed_s=77.0)  # a message that was long on its way
+    model.take_lease(Lease(Share(0, 10), 0.0, 0.05), elapsed_s=0.0)
+    gevent.sleep(0.01)
+    # The message was long on its way.
+    model.take_lease(Lease(Share(5, 10), 0.05, 0.2), elapsed_s=77.0)
     user.wait()
-    gaps = [after[0] - before[0] for before, after in pairwise(user.starts)]
-    assert gaps == pytest.approx([0.01] * 9)
+    ms = [(start - user.starts[0][0]) * 1000 for start, _ in user.starts]
+    assert ms == pytest.approx([0, 10, 20, 30, 40, 55, 65, 75, 85, 95])
     assert model.dispatcher.arrived().intended == 10
 
 
