@@ -11,6 +11,7 @@ from typing import Any, Final, NoReturn
 import gevent
 import locust
 from locust import stats as locust_stats
+from locust.dispatch import UsersDispatcher
 from locust.env import Environment
 from locust.runners import MasterRunner, Runner, WorkerRunner
 
@@ -26,6 +27,7 @@ from loadgen.metrics_server import MetricsServer
 from loadgen.open_load import OpenLoad
 from loadgen.options import Options, add_options
 from loadgen.run_reports import RunReports
+from loadgen.user_dispatch import EvenDispatcher
 from loadgen.worker_reports import RECEIPT_MESSAGE, REPORT_MESSAGE, WorkerReports
 
 __all__ = ["install"]
@@ -89,6 +91,8 @@ class _Attached:
             )
         elif isinstance(runner, MasterRunner):
             self._of_workers = MasterReports(generator, runner)
+            if generator.environment.dispatcher_class is UsersDispatcher:
+                generator.environment.dispatcher_class = EvenDispatcher
         self._capacity_load = CapacityLoad(generator, runner, self._report)
         self._run_reports = RunReports(
             generator,
