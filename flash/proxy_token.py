@@ -38,3 +38,7 @@ class ProxyToken:
     def headers(self) -> dict[str, str]:
         """The request headers that carry the token."""
         return {"Modal-Key": self.token_id, "Modal-Secret": self.secret}
+
+    def environment(self) -> dict[str, str]:
+        """The variables that :meth:`from_env` reads it from, for another process."""
+        return {_ID: self.token_id, _SECRET: self.secret}

@@ -238,11 +238,41 @@ def test_pages_name_no_option_that_no_command_has():
         for action in actions()
         for option in action.option_strings
     }
+    ours |= on_modal_options().keys()
     locusts = {name for action in locust_parser()._actions for name in action.option_strings}
     others = {"--help"}
     for page_ in PAGES:
         named = set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", page_.read_text(encoding="utf-8")))
         assert named <= ours | locusts | others, page_.name
+
+
+def on_modal_options() -> dict[str, object]:
+    """The parameters of ``modal run -m loadgen.on_modal``, with their defaults."""
+    source = (ROOT / "loadgen" / "on_modal" / "__init__.py").read_text(encoding="utf-8")
+    (main,) = (
+        node
+        for node in ast.parse(source).body
+        if isinstance(node, ast.FunctionDef) and node.name == "main"
+    )
+    values = [ast.literal_eval(default) for default in main.args.defaults]
+    names = ["--" + argument.arg.replace("_", "-") for argument in main.args.args]
+    return dict(zip(names, values, strict=True))
+
+
+def test_the_options_on_modal_are_documented_with_their_defaults():
+    def told(default: object) -> str:
+        if isinstance(default, float):
+            return f"{default:g}"
+        return "none" if default == "" else "off" if default is False else str(default)
+
+    listed = {
+        row[0].split()[0]: row[1]
+        for row in rows(section(text_of("options.md"), "`modal run -m loadgen.on_modal`"), "option")
+    }
+    assert listed.pop("--regions") == "those of the flash URLs"
+    assert listed == {
+        name: told(default) for name, default in on_modal_options().items() if name != "--regions"
+    }
 
 
 def test_every_variable_that_the_code_reads_is_documented_and_no_other_is():

@@ -33,3 +33,10 @@ def test_what_cannot_stand_in_a_header_is_refused(bad: str) -> None:
     with pytest.raises(TargetError, match="MODAL_PROXY_TOKEN_SECRET holds characters") as caught:
         ProxyToken.from_env({**BOTH, "MODAL_PROXY_TOKEN_SECRET": bad})
     assert bad not in str(caught.value)
+
+
+def test_a_token_goes_to_another_process_by_its_environment() -> None:
+    token = ProxyToken.from_env(BOTH)
+    assert token is not None
+    assert token.environment() == BOTH
+    assert ProxyToken.from_env(token.environment()) == token

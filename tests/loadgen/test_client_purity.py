@@ -23,6 +23,7 @@ PURE = [
     "errors",
     "event_stream",
     "generator_limit",
+    "handshake",
     "lease",
     "ledger",
     "load_profile",
