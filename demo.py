@@ -46,6 +46,7 @@ class Ports:
     edge_admin: int
     first_region: int
     locust: int
+    locust_master: int
     metrics: int
     dashboard: int
 
@@ -55,6 +56,7 @@ class Ports:
             (self.edge_admin, "--edge-admin-port"),
             *((self.first_region + n, "--first-region-port") for n in range(len(REGIONS))),
             (self.locust, "--locust-port"),
+            (self.locust_master, "--locust-master-port"),
             (self.metrics, "--metrics-port"),
             (self.dashboard, "--dashboard-port"),
         ]
@@ -115,6 +117,7 @@ def main(arguments: Sequence[str]) -> int:
         edge_admin=options.edge_admin_port,
         first_region=options.first_region_port,
         locust=options.locust_port,
+        locust_master=options.locust_master_port,
         metrics=options.metrics_port,
         dashboard=options.dashboard_port,
     )
@@ -183,6 +186,8 @@ def _locust(ports: Ports, *, users: int) -> list[str]:
     return [
         *(sys.executable, "-m", "locust", "-f", "loadgen", "--flash-edge", ports.admin_url()),
         *("--web-host", HOST, "--web-port", str(ports.locust), "--processes", "2"),
+        *("--master-bind-host", HOST, "--master-bind-port", str(ports.locust_master)),
+        *("--master-host", HOST, "--master-port", str(ports.locust_master)),
         *("--metrics-port", str(ports.metrics), "--dashboard-url", ports.dashboard_url()),
         *("--autostart", "--users", str(users), "--spawn-rate", "4", "--generate", "0.2"),
     ]
@@ -258,6 +263,7 @@ def _parser() -> argparse.ArgumentParser:
         ("--edge-admin-port", 7400, "the edge's admin interface"),
         ("--first-region-port", 7401, "the first region; the others follow"),
         ("--locust-port", 8089, "Locust's own page"),
+        ("--locust-master-port", 5557, "where Locust's processes meet"),
         ("--metrics-port", 9646, "the load generator's metrics"),
         ("--dashboard-port", 8000, "the dashboard"),
     ):

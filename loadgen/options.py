@@ -98,8 +98,8 @@ class Options:
 
 
 def add_options(parser: Any) -> None:
-    """Add the options to Locust's parser, and make its own page listen to this machine only."""
-    parser.set_defaults(web_host="127.0.0.1")
+    """Add the options to Locust's parser, and make Locust itself listen to this machine only."""
+    parser.set_defaults(web_host="127.0.0.1", master_bind_host="127.0.0.1")
     default = Options()
     groups: dict[str, Any] = {}
     for option in OPTIONS:

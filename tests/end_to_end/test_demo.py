@@ -19,8 +19,9 @@ def demo(start, free_ports):
     """Start the demo on free ports; every process of it carries a mark in its environment."""
 
     def run(*options: str):
-        ports = free_ports(7)
-        names = ("edge-admin", "first-region", "", "", "locust", "metrics", "dashboard")
+        ports = free_ports(8)
+        names = ("edge-admin", "first-region", "", "", "locust", "locust-master", "metrics")
+        names += ("dashboard",)
         named = {name: port for name, port in zip(names, ports, strict=True) if name}
         arguments = [word for name, port in named.items() for word in (f"--{name}-port", str(port))]
         mark = uuid.uuid4().hex

@@ -23,6 +23,7 @@ GROUP = Group("tests")
 def parser() -> LocustArgumentParser:
     made = get_empty_argument_parser(default_config_files=[])
     made.add_argument("--web-host")
+    made.add_argument("--master-bind-host")
     add_options(made)
     return made
 
@@ -204,3 +205,9 @@ def test_a_search_sets_the_rate_itself():
     for other in ({"arrival_rate": "5"}, {"load_profile": "ramp"}):
         with pytest.raises(UsageError, match="--find-capacity and --"):
             Options.of(Namespace(find_capacity="p99<50ms", **other))
+
+
+def test_locust_itself_listens_to_this_machine_unless_told_otherwise(parser):
+    alone, told = parser.parse_args([]), parser.parse_args(["--master-bind-host", "0.0.0.0"])
+    assert (alone.web_host, alone.master_bind_host) == ("127.0.0.1", "127.0.0.1")
+    assert told.master_bind_host == "0.0.0.0"
