@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, fields, replace
 from math import isfinite
 from typing import Final, cast
+from urllib.parse import urlsplit
 
 import uvicorn
 from starlette.applications import Starlette
@@ -16,7 +17,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from flash.autoscaler import AutoscalerSettings
-from flash.edge.gate import Gate, error_answer
+from flash.edge.gate import Gate, error_answer, host_name
 from flash.edge.pool import ContainerPool, ManagedContainer, public_state
 from flash.edge.region import RegionalProxy
 
@@ -52,13 +53,15 @@ def create_admin(
     metrics: Callable[[str], tuple[bytes, str]],
     *,
     hosts: Iterable[str] = (),
+    everywhere: bool = False,
 ) -> Starlette:
     """The application.
 
     ``urls`` are the flash URLs by region, ``metrics`` makes the page of metrics and its content
-    type for an Accept header, ``hosts`` are further names by which it may be called.
+    type for an Accept header, ``hosts`` are further names by which it may be called. An edge that
+    listens ``everywhere``, on all addresses, is told of under the name that it was called by.
     """
-    admin = _Admin(pool, regions, urls, metrics)
+    admin = _Admin(pool, regions, urls, metrics, everywhere=everywhere)
     return Starlette(
         routes=[
             Route("/healthz", admin.health),
@@ -84,20 +87,31 @@ class _Admin:
         regions: Mapping[str, RegionalProxy],
         urls: Mapping[str, str],
         metrics: Callable[[str], tuple[bytes, str]],
+        *,
+        everywhere: bool,
     ) -> None:
         self._pool = pool
         self._regions = regions
         self._urls = urls
         self._metrics = metrics
+        self._everywhere = everywhere
+
+    def _called(self, request: Request) -> str:
+        """The name under which others reach us and our containers; empty: the one we know."""
+        return host_name(request.headers.get("host", "")) if self._everywhere else ""
 
     async def health(self, request: Request) -> Response:
         return JSONResponse({"status": "ok"})
 
     async def flash_urls(self, request: Request) -> Response:
-        return JSONResponse(dict(self._urls))
+        called = self._called(request)
+        return JSONResponse(
+            {region: _renamed(url, called) if called else url for region, url in self._urls.items()}
+        )
 
     async def containers(self, request: Request) -> Response:
-        return JSONResponse([_told(container) for container in self._pool.containers()])
+        called = self._called(request)
+        return JSONResponse([_told(container, called) for container in self._pool.containers()])
 
     async def act(self, request: Request) -> Response:
         task_id, action = request.path_params["task_id"], request.path_params["action"]
@@ -110,7 +124,7 @@ class _Admin:
             self._pool.stop(container)
         else:
             raise HTTPException(404, f"a container can be told kill or stop, not {action!r}")
-        return JSONResponse(_told(container))
+        return JSONResponse(_told(container, self._called(request)))
 
     async def config(self, request: Request) -> Response:
         return JSONResponse(self._config())
@@ -177,11 +191,16 @@ class _Admin:
         return asdict(self._pool.settings)
 
 
-def _told(container: ManagedContainer) -> dict[str, object]:
+def _renamed(url: str, name: str) -> str:
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{f'[{name}]' if ':' in name else name}:{parts.port}"
+
+
+def _told(container: ManagedContainer, called: str) -> dict[str, object]:
     return {
         "task_id": container.task_id,
         "region": container.region,
-        "host": container.host,
+        "host": called or container.host,
         "port": container.port,
         "state": public_state(container.state),
         "in_flight": container.in_flight,

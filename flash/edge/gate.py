@@ -11,7 +11,7 @@ from starlette.datastructures import Headers
 from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-__all__ = ["Gate", "error_answer", "is_own_name"]
+__all__ = ["Gate", "error_answer", "host_name", "is_own_name"]
 
 
 class Gate:
@@ -28,7 +28,7 @@ class Gate:
     def _refusal(self, scope: Scope) -> Response | None:
         headers = Headers(scope=scope)
         host = headers.get("host", "")
-        name = _name(host)
+        name = host_name(host)
         if name not in self._hosts and not is_own_name(name):
             return error_answer(
                 421,
@@ -69,7 +69,8 @@ def error_answer(status: int, code: str, message: str, where: str) -> Response:
     )
 
 
-def _name(host: str) -> str:
+def host_name(host: str) -> str:
+    """The name in a Host field, without port or brackets, in lower case."""
     if host.startswith("["):
         return host[1:].partition("]")[0].lower()
     return host.partition(":")[0].lower()

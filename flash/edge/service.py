@@ -30,6 +30,7 @@ __all__ = ["raise_file_limit", "serve"]
 _log = logging.getLogger("flash.edge")
 
 _BACKLOG = 4096
+_ALL_ADDRESSES = ("0.0.0.0", "::")
 
 
 async def serve(config: Config, environ: Mapping[str, str]) -> None:
@@ -132,6 +133,7 @@ class _Edge:
             self._urls(),
             lambda accept: page(registry, collector, accept),
             hosts=(self._config.host, *self._config.allowed_hosts),
+            everywhere=self._config.host in _ALL_ADDRESSES,
         )
         return AdminServer(
             uvicorn.Config(

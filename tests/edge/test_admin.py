@@ -34,7 +34,7 @@ class NoProcess:
 class Edge:
     """An edge without any sockets or processes, and a client of its admin interface."""
 
-    def __init__(self, app_client) -> None:
+    def __init__(self, app_client, *, everywhere: bool = False) -> None:
         self.pool = ContainerPool(Config(), launcher=None, events=EventLog())
         self.proxies = {
             region: RegionalProxy(region, self.pool, LoopTimers(None))
@@ -45,7 +45,11 @@ class Edge:
         collector = EdgeCollector(counters, self.pool.starts, self.pool.by_state, registry)
         urls = {"us-east": "http://127.0.0.1:7401", "eu-west": "http://127.0.0.1:7402"}
         app = create_admin(
-            self.pool, self.proxies, urls, lambda accept: page(registry, collector, accept)
+            self.pool,
+            self.proxies,
+            urls,
+            lambda accept: page(registry, collector, accept),
+            everywhere=everywhere,
         )
         self.client = app_client(app)
 
@@ -101,6 +105,34 @@ def test_containers_are_told_with_exactly_these_keys(edge: Edge) -> None:
         },
     ]
     assert all(one["task_id"].startswith("ta-") for one in told)
+
+
+@pytest.mark.parametrize(
+    ("called", "host", "url"),
+    [
+        ("edge:7400", "edge", "http://edge:7401"),
+        ("127.0.0.1:7400", "127.0.0.1", "http://127.0.0.1:7401"),
+        ("[::1]:7400", "::1", "http://[::1]:7401"),
+        ("", "127.0.0.1", "http://127.0.0.1:7401"),
+    ],
+)
+def test_an_edge_on_all_addresses_is_told_of_under_the_name_it_is_called_by(
+    app_client, called: str, host: str, url: str
+) -> None:
+    edge = Edge(app_client, everywhere=True)
+    edge.container(State.LIVE)
+    headers = {"Host": called}
+    assert edge.client.get("/flash_urls", headers=headers).json()["us-east"] == url
+    (container,) = edge.client.get("/containers", headers=headers).json()
+    assert (container["host"], container["port"]) == (host, 20_001)
+
+
+def test_an_edge_on_one_address_is_told_of_under_that(edge: Edge) -> None:
+    edge.container(State.LIVE)
+    headers = {"Host": "edge:7400"}
+    urls = edge.client.get("/flash_urls", headers=headers).json()
+    assert urls["us-east"] == "http://127.0.0.1:7401"
+    assert edge.client.get("/containers", headers=headers).json()[0]["host"] == "127.0.0.1"
 
 
 def test_no_other_state_than_the_three_is_told(edge: Edge) -> None:
