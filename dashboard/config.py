@@ -12,7 +12,7 @@ from dashboard.errors import ConfigError
 from flash.platform import TargetError
 from flash.static_list import server_url
 
-__all__ = ["DEFAULT_LOADGEN", "Config", "configuration", "option_parser"]
+__all__ = ["DEFAULT_LOADGEN", "Config", "checked_token", "configuration", "option_parser"]
 
 DEFAULT_LOADGEN: Final = "http://127.0.0.1:9646/metrics"
 DEFAULT_STORE: Final = ".flashgauge/dashboard.sqlite"
@@ -27,7 +27,8 @@ class Config:
     """Everything that can be set; durations in seconds.
 
     ``scrape`` are the URLs of metrics pages; ``platform_given`` tells whether a platform was named
-    by the user. ``raw_retention_s`` is how long single seconds are kept, ``retention_s`` all else.
+    by the user. ``token_file`` keeps the token, and a random one where ``token`` is ``None``.
+    ``raw_retention_s`` is how long single seconds are kept, ``retention_s`` all else.
     """
 
     host: str = "127.0.0.1"
@@ -42,6 +43,7 @@ class Config:
     locust_url: str = "http://127.0.0.1:8089"
     allowed_hosts: tuple[str, ...] = ()
     token: str | None = field(default=None, repr=False)
+    token_file: Path | None = None
     scrape_timeout_s: float = 5.0
     raw_retention_s: float = 2 * 3600.0
     retention_s: float = 14 * 86400.0
@@ -55,8 +57,10 @@ def option_parser() -> argparse.ArgumentParser:
         "and the containers every second, keeps what it read in a file, and shows it in a browser.",
         epilog="DASHBOARD_TOKEN (environment only) is the token that browsers and API clients must "
         "present; it is required to listen beyond this machine. Open /?token=... once, or send "
-        "'Authorization: Bearer ...'. With neither --scrape nor a platform, the load generator at "
-        f"{DEFAULT_LOADGEN} is scraped, and a local edge at http://127.0.0.1:7400 if it answers.",
+        "'Authorization: Bearer ...'. Without it DASHBOARD_TOKEN_FILE (environment only) names a "
+        "file that keeps a random one, which the address printed at the start carries. With "
+        f"neither --scrape nor a platform, the load generator at {DEFAULT_LOADGEN} is scraped, and "
+        "a local edge at http://127.0.0.1:7400 if it answers.",
     )
 
     def add(name: str, metavar: str, text: str, *, action: str = "store") -> None:
@@ -133,12 +137,24 @@ def configuration(arguments: Sequence[str], environ: Mapping[str, str]) -> Confi
         locust_url=_url(one("locust_url", "http://127.0.0.1:8089"), "--locust-url"),
         allowed_hosts=several("allowed_host"),
         token=environ.get("DASHBOARD_TOKEN") or None,
+        token_file=Path(file) if (file := environ.get("DASHBOARD_TOKEN_FILE")) else None,
         scrape_timeout_s=_seconds(one("scrape_timeout", "5s"), "--scrape-timeout", 0.1, 60.0),
         raw_retention_s=_seconds(one("raw_retention", "2h"), "--raw-retention", _LEAST_RAW_S),
         retention_s=_seconds(one("retention", "14d"), "--retention", _LEAST_RAW_S),
     )
     _check(config)
     return config
+
+
+def checked_token(token: str, where: str) -> str:
+    """The token, if it is one.
+
+    Raises:
+        ConfigError: it is too short or has other characters; the message does not tell it.
+    """
+    if not re.fullmatch(r"[!-~]{8,256}", token):
+        raise ConfigError(f"{where}: expected 8 to 256 printable characters without spaces")
+    return token
 
 
 def is_loopback(host: str) -> bool:
@@ -152,13 +168,13 @@ def is_loopback(host: str) -> bool:
 
 
 def _check(config: Config) -> None:
-    if not is_loopback(config.host) and config.token is None:
+    if not is_loopback(config.host) and config.token is None and config.token_file is None:
         raise ConfigError(
             f"--host {config.host} would let everybody on the network read and write; "
             "set DASHBOARD_TOKEN to a secret of your own, or listen on 127.0.0.1"
         )
-    if config.token is not None and not re.fullmatch(r"[!-~]{8,256}", config.token):
-        raise ConfigError("DASHBOARD_TOKEN: expected 8 to 256 printable characters without spaces")
+    if config.token is not None:
+        checked_token(config.token, "DASHBOARD_TOKEN")
     if config.flash_edge is not None and config.modal_app is not None:
         raise ConfigError("--flash-edge and --modal-app name two platforms; pass one of them")
 

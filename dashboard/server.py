@@ -7,6 +7,8 @@ import signal
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
+from urllib.parse import urlencode
 
 import uvicorn
 
@@ -17,6 +19,7 @@ from dashboard.embedded import EmbeddedSource
 from dashboard.errors import ConfigError
 from dashboard.own_metrics import OwnMetrics
 from dashboard.store import Store
+from dashboard.token_file import kept_token
 
 __all__ = ["serve"]
 
@@ -27,16 +30,20 @@ def serve(config: Config) -> None:
     """Serve until SIGTERM or SIGINT.
 
     Raises:
-        ConfigError: the port is taken or cannot be had.
+        ConfigError: the port is taken or cannot be had, or the token's file cannot be used.
         StoreError: the store cannot be used.
     """
+    # A token of the user's own is no business of whoever reads the output.
+    shown = config.token is None
+    if config.token_file is not None:
+        config = replace(config, token=kept_token(config.token_file, config.token))
     listener = _listen(config)
     with listener:
         store = Store(config.store)
         try:
             source = EmbeddedSource(config.store)
             try:
-                _run(config, store, source, listener)
+                _run(config, store, source, listener, shown=shown)
             finally:
                 source.close()
         finally:
@@ -72,7 +79,14 @@ class _Server(uvicorn.Server):
         self._before_exit()
 
 
-def _run(config: Config, store: Store, source: EmbeddedSource, listener: socket.socket) -> None:
+def _run(
+    config: Config,
+    store: Store,
+    source: EmbeddedSource,
+    listener: socket.socket,
+    *,
+    shown: bool,
+) -> None:
     metrics = OwnMetrics()
     collector = Collector(config, store, metrics=metrics)
     app = create_app(config, source, collector, metrics=metrics)
@@ -89,11 +103,17 @@ def _run(config: Config, store: Store, source: EmbeddedSource, listener: socket.
     )
     logging.basicConfig(level=logging.WARNING, format="dashboard: %(message)s")
     logging.getLogger("httpx").setLevel(logging.WARNING)
-    host, port = listener.getsockname()[:2]
-    shown = f"[{host}]" if ":" in host else host
-    print(f"Dashboard: http://{shown}:{port}/", flush=True)
+    print(f"Dashboard: {_address(listener, config.token if shown else None)}", flush=True)
     server = _Server(settings, before_exit=app.state.services.hub.close)
     asyncio.run(server.serve(sockets=[listener]))
+
+
+def _address(listener: socket.socket, token: str | None) -> str:
+    """What to open in a browser on this machine."""
+    host, port = listener.getsockname()[:2]
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
+    page = f"http://[{host}]:{port}/" if ":" in host else f"http://{host}:{port}/"
+    return page if token is None else f"{page}?{urlencode({'token': token})}"
 
 
 def _listen(config: Config) -> socket.socket:
