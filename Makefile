@@ -3,9 +3,9 @@
 
 PYTHON ?= python3
 BIN := .venv/bin
-SOURCES := target_app flash loadgen dashboard tests benchmarks docs/chat_completions.py demo.py
+SOURCES := target_app flash loadgen dashboard stack tests benchmarks docs/chat_completions.py demo.py
 
-.PHONY: help demo test lint format bench-loadgen bench-edge bench-memory accuracy clean
+.PHONY: help demo test test-stack stack-files lint format bench-loadgen bench-edge bench-memory bench-scaling accuracy clean
 
 help: ## What can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 24
@@ -22,6 +22,12 @@ demo: .venv/installed ## Local edge, load and dashboard together; prints the add
 
 test: .venv/installed ## All tests that belong to every change
 	@$(BIN)/python -m pytest -n 2 --dist loadgroup $(PYTEST)
+
+test-stack: .venv/installed ## The metrics stack, whole: in a Docker engine if one answers, and as processes
+	@$(BIN)/python -m pytest -m stack tests/end_to_end/test_stack.py $(PYTEST)
+
+stack-files: .venv/installed ## Make the stack's files anew that come from the dashboard's panels
+	@$(BIN)/python -m stack.generate
 
 lint: .venv/installed ## Format, lint and types
 	@$(BIN)/ruff format --check $(SOURCES)
@@ -43,6 +49,9 @@ bench-edge: .venv/installed ## The local edge's speed beside nginx and HAProxy
 
 bench-memory: .venv/installed ## The load generator's memory over ten minutes, and the start of 5,000 users
 	@$(BIN)/python -m benchmarks.bench_memory $(BENCH)
+
+bench-scaling: .venv/installed ## What workers add: requests/s and CPU of 1, 2 and 4 of them
+	@$(BIN)/python -m benchmarks.bench_scaling $(BENCH)
 
 accuracy: .venv/installed ## The load generator's figures against exact ones, a million requests
 	@$(BIN)/python -m benchmarks.accuracy $(BENCH)

@@ -1,9 +1,7 @@
 """Pretended targets: metrics pages that say what a test wants, in a store or over real HTTP."""
 
-import os
-import shutil
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -184,18 +182,3 @@ def scraped(tmp_path: Path) -> Iterator[Scraped]:
 @pytest.fixture
 def open_store() -> type[Scraped]:
     return Scraped
-
-
-@pytest.fixture(scope="session")
-def program() -> Callable[[str], str]:
-    """Finds an installed program; without it the test is skipped, but fails in CI."""
-
-    def find(name: str) -> str:
-        path = shutil.which(name)
-        if path is None and os.environ.get("CI") == "true":
-            pytest.fail(f"{name} is not installed, but CI needs it")
-        if path is None:
-            pytest.skip(f"{name} is not installed")
-        return path
-
-    return find
