@@ -6,6 +6,7 @@ import importlib.util
 import json
 import os
 import re
+import subprocess
 import sys
 from pathlib import Path
 from typing import NamedTuple
@@ -240,7 +241,8 @@ def test_pages_name_no_option_that_no_command_has():
     }
     ours |= on_modal_options().keys()
     locusts = {name for action in locust_parser()._actions for name in action.option_strings}
-    others = {"--help"}
+    composes = {"--detach", "--env-file", "--rmi", "--scale", "--volumes", "--wait"}
+    others = {"--help"} | composes
     for page_ in PAGES:
         named = set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", page_.read_text(encoding="utf-8")))
         assert named <= ours | locusts | others, page_.name
@@ -288,6 +290,8 @@ def test_every_variable_that_the_code_reads_is_documented_and_no_other_is():
                 if isinstance(node, ast.Constant) and isinstance(node.value, str)
             ]
             read |= {text for text in literals if re.fullmatch(pattern, text)}
+    compose = (ROOT / "docker-compose.yml").read_text(encoding="utf-8")
+    read |= set(re.findall(rf"^ +({pattern}):$", compose, re.M))  # passed on as they are
     documented = set().union(*(re.findall(pattern, p.read_text(encoding="utf-8")) for p in PAGES))
     assert read - {"none", "PORT"} == documented
 
@@ -420,6 +424,18 @@ def test_every_metric_is_documented_with_type_and_labels_and_no_other_is(heading
     ]
     assert len(documented) == len(set(documented))
     assert set(documented) == exposed(made())
+
+
+@pytest.mark.parametrize("made", [loadgen_page, target_page, edge_page, dashboard_page])
+def test_promtool_has_nothing_to_say_against_a_page(made, program):
+    done = subprocess.run(
+        [program("promtool"), "check", "metrics"],
+        input=made(),
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert (done.returncode, done.stdout + done.stderr) == (0, "")
 
 
 def test_outcomes_and_states_are_documented_as_they_are_exposed():

@@ -67,14 +67,17 @@ Start = Callable[..., Running]
 
 @pytest.fixture
 def start(tmp_path: Path) -> Iterator[Start]:
-    """Start ``python ARGUMENTS``; more environment by keyword. Ended after the test."""
+    """Start ``python ARGUMENTS``, or another program; more environment by keyword.
+
+    Ended after the test.
+    """
     started: list[Running] = []
 
-    def run(*arguments: str, **environ: str) -> Running:
+    def run(*arguments: str, program: str = sys.executable, **environ: str) -> Running:
         env = {name: value for name, value in os.environ.items() if not _is_ours(name)}
         env |= {"PYTHONUNBUFFERED": "1", **environ}
         log = tmp_path / f"output-{len(started)}.txt"
-        started.append(Running([sys.executable, *arguments], log=log, env=env))
+        started.append(Running([program, *arguments], log=log, env=env))
         return started[-1]
 
     yield run
