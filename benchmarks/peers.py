@@ -71,9 +71,12 @@ def running(
 
 @contextmanager
 def nginx(
-    folder: Path, server: str, *, core: int, port: int, http: str = ""
+    folder: Path, server: str, *, core: int | None, port: int, http: str = ""
 ) -> Iterator[subprocess.Popen[bytes]]:
-    """nginx with one worker, ``server`` in its server block and ``http`` in its http block."""
+    """nginx with one worker, ``server`` in its server block and ``http`` in its http block.
+
+    It is bound to ``core``, or to none.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     config = folder / "nginx.conf"
     config.write_text(
@@ -89,7 +92,8 @@ http {{
 """
     )
     command = [program("nginx"), "-p", str(folder), "-c", str(config)]
-    with running(pinned(core, command), port=port, log=folder / "output.txt") as process:
+    command = command if core is None else pinned(core, command)
+    with running(command, port=port, log=folder / "output.txt") as process:
         yield process
 
 
