@@ -1,6 +1,7 @@
 """Grafana's dashboard, made from the panels of our own page: the same figures and words."""
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import Final
 
 from dashboard.panels import PANELS, Buckets, Panel, Part
@@ -71,8 +72,8 @@ def _panel(number: int, panel: Panel) -> dict[str, object]:
 def _targets(panel: Panel, *, is_heatmap: bool) -> list[dict[str, object]]:
     found: list[dict[str, object]] = []
     for part in panel.parts:
-        only = Panel(id=panel.id, title="", unit=panel.unit, meaning="", parts=(part,))
-        for expression in panel_expressions(only, window=WINDOW, filters=FILTERS):
+        alone = replace(panel, parts=(part,))
+        for expression in panel_expressions(alone, window=WINDOW, filters=FILTERS):
             found.append(
                 {
                     "refId": chr(ord("A") + len(found)),
