@@ -20,7 +20,7 @@ from loadgen.remote_run import Place, RemoteRun, Results, master_arguments, work
 __all__ = ["METRICS_FILE", "MasterProcess", "run_worker"]
 
 METRICS_FILE: Final = "metrics.txt"
-"""Name of the file with the last page of metrics, which is the exact outcome of the run."""
+"""Name of the file with the last page of metrics."""
 
 _FOLDER: Final = Path(__file__).parent
 _SCRAPE_EVERY_S: Final = 0.25  # the page is there for a second after the last report

@@ -13,7 +13,18 @@ from flash.regions import is_region_name
 from loadgen.arrival_schedule import RateSchedule
 from loadgen.errors import UsageError
 
-__all__ = ["Place", "RemoteRun", "Results", "master_arguments", "plan_run", "worker_arguments"]
+__all__ = [
+    "SUMMARY_FILE",
+    "Place",
+    "RemoteRun",
+    "Results",
+    "master_arguments",
+    "plan_run",
+    "worker_arguments",
+]
+
+SUMMARY_FILE: Final = "summary.json"
+"""Name of the file with the summary of the run, the whole histograms among it."""
 
 # Where Modal's functions can run is named a little otherwise than where its proxies are.
 COMPUTE_REGIONS: Final = MappingProxyType({"ca-central": "ca"})
@@ -138,7 +149,7 @@ def master_arguments(
         *("--expect-workers-max-wait", str(_JOIN_WITHIN_S)),
         *("--users", str(run.users), "--spawn-rate", f"{run.spawn_rate:g}"),
         *("--run-time", f"{run.run_time_s}s", "--stop-timeout", str(run.stop_timeout_s)),
-        *("--csv", f"{results}/locust"),
+        *("--csv", f"{results}/locust", "--summary-json", f"{results}/{SUMMARY_FILE}"),
         *_targets(run.urls),
         *run.options,
     )

@@ -3,6 +3,7 @@
 import asyncio
 import csv
 import io
+import json
 import os
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from loadgen.remote_process import METRICS_FILE, MasterProcess, run_worker
-from loadgen.remote_run import Place, RemoteRun
+from loadgen.remote_run import SUMMARY_FILE, Place, RemoteRun
 
 pytestmark = pytest.mark.end_to_end
 
@@ -79,6 +80,13 @@ def test_workers_that_know_the_secret_measure_their_regions_and_nobody_else_gets
                 by_region[way] = by_region.get(way, 0) + sample.value
     assert by_region == {("us-east", "us-east"): 60, ("eu-west", "eu-west"): 60}
     assert int(http.get(f"{url}/served").body) == 120
+    summary = json.loads(results.files[SUMMARY_FILE])
+    rows = {(row["client_region"], row["routing"]): row["requests"] for row in summary["rows"]}
+    assert rows == {
+        (region, routing): 30
+        for region in ("us-east", "eu-west")
+        for routing in ("sticky", "non_sticky")
+    }
     table = csv.DictReader(io.StringIO(results.files["locust_stats.csv"]))
     (total,) = (row for row in table if row["Name"] == "Aggregated")
     assert (total["Request Count"], total["Failure Count"]) == ("120", "0")

@@ -45,7 +45,7 @@ def test_a_master_is_told_what_the_run_is():
         *("--metrics-port", "9999", "--headless", "--only-summary"),
         *("--expect-workers", "3", "--expect-workers-max-wait", "600"),
         *("--users", "24", "--spawn-rate", "10", "--run-time", "60s", "--stop-timeout", "30"),
-        *("--csv", "/tmp/r/locust"),
+        *("--csv", "/tmp/r/locust", "--summary-json", "/tmp/r/summary.json"),
         *("--flash-url", f"us-east={URLS['us-east']}", "--flash-url", f"eu-west={URLS['eu-west']}"),
         *("--flash-url", f"ca-central={URLS['ca-central']}"),
         *("--arrival-rate", "0:10,5:20", "--path", "/work", "StickyUser"),
