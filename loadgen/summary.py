@@ -197,7 +197,7 @@ def _token_columns(row: TokenRow) -> Iterator[_Column]:
     yield "", "streams", str(row.streams)
     yield "", "tokens", str(row.tokens)
     yield "", "tokens/s", rate_text(row.rate_per_s)
-    yield "first token (ms)", "p50", milliseconds(row.first_p50_s)
+    yield "first (ms)", "p50", milliseconds(row.first_p50_s)
     yield "", "p95", milliseconds(row.first_p95_s)
     yield "", "p99", milliseconds(row.first_p99_s)
     yield "between (ms)", "p50", milliseconds(row.between_p50_s)

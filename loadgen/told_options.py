@@ -8,7 +8,7 @@ from loadgen.arrival_schedule import RateSchedule
 from loadgen.options import OPTIONS, Options
 from loadgen.run_watch import OptionValue
 
-__all__ = ["TOLD", "told_options"]
+__all__ = ["NOT_TOLD", "TOLD", "told_options"]
 
 _LOCUSTS: Final = {
     "users": "num_users",
@@ -26,17 +26,45 @@ TOLD: Final = frozenset(
         "arrival_process",
         "arrival_rate",
         "body_file",
+        "capacity_hold",
+        "capacity_rates",
+        "capacity_resolution",
+        "capacity_settle",
+        "capacity_warmup",
+        "cold_start_policy",
         "cold_start_timeout",
         "container_header",
+        "find_capacity",
         "generate",
+        "load_profile",
         "method",
+        "modal_sessions",
         "path",
         "request_file",
         "request_order",
+        "session_requests",
+        "session_seconds",
         "think_time",
     }
 )
-"""Ours, by what the parser calls them. One that is not named here is not told."""
+"""Ours that make a difference to the load, by what the parser calls them."""
+
+NOT_TOLD: Final = frozenset(
+    {
+        "client_region",
+        "dashboard_url",
+        "flash_edge",
+        "flash_url",
+        "header",
+        "metrics_host",
+        "metrics_port",
+        "modal_app",
+        "modal_cls",
+        "modal_server",
+        "summary_json",
+    }
+)
+"""All others: what the summary has elsewhere, what makes no difference, and what may be secret."""
 
 
 def told_options(options: Options, parsed: Namespace | None) -> dict[str, OptionValue]:
