@@ -3,24 +3,23 @@
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from functools import partial
-from pathlib import Path
 from typing import Final
 
+from dashboard.chores import Chores
 from dashboard.config import Config
-from dashboard.discovery import Discovery, edge_of, platform_of
-from dashboard.edge_events import EdgeEvents
 from dashboard.errors import ExpositionError, ScrapeError, StoreError
 from dashboard.ingest import LONGEST_SHARED_S
 from dashboard.model import Event, Target, TargetStatus
 from dashboard.own_metrics import OwnMetrics
+from dashboard.platform_watch import PlatformWatch
+from dashboard.retention import Retention
 from dashboard.scraper import HttpFetch, Watched
 from dashboard.store import Store
 
 __all__ = ["Collector"]
 
-_FORGET_EVERY_S: Final = 60
 # Targets that went away are kept in mind this long, should they come back.
 _GONE_AFTER_S: Final = 600.0
 
@@ -41,24 +40,16 @@ class Collector:
         self._config = config
         self._store = store
         self._metrics = metrics
-        metrics.store_bytes.set_function(partial(_bytes, store.path))
+        metrics.store_bytes.set_function(store.size_bytes)
         self._clock = clock
-        edge = edge_of(config)
-        # An edge tells more than what is seen from looking at its containers.
-        self._edge_events = None if edge is None else EdgeEvents(edge)
-        self._discovery = Discovery(
-            config,
-            platform=platform_of(config),
-            on_events=self._happened if edge is None else lambda _: None,
-            clock=clock,
-        )
-        self._asking_edge = False
+        self._chores = Chores()
+        self._platform = PlatformWatch(config, store, self._chores, clock=clock)
+        self._retention = Retention(config, store)
         self._memories = store.memories()
         self._watching_since = store.watching_since()
         self._watched: dict[str, Watched] = {}
         self._status: dict[str, TargetStatus] = {}
         self._in_flight: dict[str, asyncio.Task[None]] = {}
-        self._others: set[asyncio.Task[None]] = set()
         self._changed_since: int | None = None
         self._last_second: dict[str, int] = {}
 
@@ -66,13 +57,13 @@ class Collector:
         """Every target known now, and how its newest scrape went."""
         return [
             self._status.get(target.key, TargetStatus(target=target))
-            for target in self._discovery.targets()
+            for target in self._platform.targets()
         ]
 
     @property
     def platform_error(self) -> str | None:
         """Why the platform does not tell its containers, ``None`` when all is well."""
-        return self._discovery.error
+        return self._platform.error
 
     async def note(self, event: Event) -> None:
         """Store an event that was told by a user."""
@@ -81,18 +72,19 @@ class Collector:
     async def run(self) -> None:
         """Scrape every second until cancelled."""
         fetch = HttpFetch(timeout_s=self._config.scrape_timeout_s)
-        self._discovery.start()
+        self._platform.start()
         try:
             while True:
                 second = int(self._clock()) + 1
                 await asyncio.sleep(max(0.0, second - self._clock()))
                 self._tick(fetch, second)
         finally:
-            self._discovery.stop()
-            tasks = [*self._in_flight.values(), *self._others]
-            for task in tasks:
+            self._platform.stop()
+            scrapes = list(self._in_flight.values())
+            for task in scrapes:
                 task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+            await asyncio.gather(*scrapes, return_exceptions=True)
+            await self._chores.end()
             await fetch.close()
 
     async def settled(self, within_s: float) -> None:
@@ -106,27 +98,20 @@ class Collector:
         return since
 
     def _tick(self, fetch: HttpFetch, second: int) -> None:
-        targets = self._discovery.targets()
+        targets = self._platform.targets()
         for target in targets:
             if target.key not in self._in_flight:
                 task = asyncio.create_task(self._look(fetch, target, second))
                 self._in_flight[target.key] = task
                 task.add_done_callback(partial(self._looked, target.key))
-        if self._edge_events is not None and not self._asking_edge:
-            self._later(self._ask_edge(self._edge_events, fetch), "asking the edge")
+        self._platform.ask_edge(fetch)
         self._let_go(targets)
         # A scrape that is late is stored at its second, and shared out over those missed before
         # it, so roll-ups keep a distance.
         until = second - LONGEST_SHARED_S - int(self._config.scrape_timeout_s) - 3
-        self._later(self._store.roll_up(until), "rolling up")
-        if second % _FORGET_EVERY_S == 0:
-            self._later(
-                self._store.forget(
-                    raw_before=int(second - self._config.raw_retention_s) // 60 * 60,
-                    all_before=int(second - self._config.retention_s) // 60 * 60,
-                ),
-                "deleting old rows",
-            )
+        self._chores.begin(self._store.roll_up(until), "rolling up")
+        if self._retention.due(second):
+            self._chores.begin(self._retention.keep(second), "deleting old rows")
 
     async def _look(self, fetch: HttpFetch, target: Target, second: int) -> None:
         watched = self._watched.get(target.key)
@@ -161,17 +146,6 @@ class Collector:
             )
         )
 
-    async def _ask_edge(self, edge: EdgeEvents, fetch: HttpFetch) -> None:
-        self._asking_edge = True
-        try:
-            events = await edge.look(fetch)
-            if events:
-                await self._store.add_events(events)
-        except ScrapeError as error:
-            _log.debug("the edge's events: %s", error)  # its target tells that it is away
-        finally:
-            self._asking_edge = False
-
     def _note(self, status: TargetStatus) -> None:
         before = self._status.get(status.target.key)
         self._status[status.target.key] = status
@@ -204,23 +178,3 @@ class Collector:
                 self._status.pop(key, None)
                 self._watched.pop(key, None)
                 self._last_second.pop(key, None)
-
-    def _happened(self, events: list[Event]) -> None:
-        self._later(self._store.add_events(events), "storing events")
-
-    def _later(self, work: Coroutine[None, None, None], what: str) -> None:
-        async def supervised() -> None:
-            try:
-                await work
-            except StoreError as error:
-                _log.error("%s failed: %s", what, error)
-
-        task = asyncio.create_task(supervised())
-        self._others.add(task)
-        task.add_done_callback(self._others.discard)
-
-
-def _bytes(path: Path) -> float:
-    # What was written lately stands beside the file until SQLite takes it over.
-    files = (path, path.with_name(f"{path.name}-wal"))
-    return float(sum(file.stat().st_size for file in files if file.exists()))

@@ -19,6 +19,10 @@ DEFAULT_STORE: Final = ".flashgauge/dashboard.sqlite"
 
 _DURATION: Final = re.compile(r"(\d+(?:\.\d+)?)([smhd]?)")
 _UNITS: Final = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
+_SIZE: Final = re.compile(r"(\d+(?:\.\d+)?)([kmg]i?b)", re.IGNORECASE)
+_POWERS: Final = {"k": 1, "m": 2, "g": 3}
+_LEAST_STORE: Final = 10 * 1000**2
+_MOST_STORE: Final = 10**15
 _LEAST_RAW_S: Final = 600.0
 
 
@@ -47,6 +51,7 @@ class Config:
     scrape_timeout_s: float = 5.0
     raw_retention_s: float = 2 * 3600.0
     retention_s: float = 14 * 86400.0
+    store_limit_bytes: int = 1000**3
 
 
 def option_parser() -> argparse.ArgumentParser:
@@ -94,6 +99,7 @@ def option_parser() -> argparse.ArgumentParser:
     add("scrape-timeout", "DURATION", "longest wait for one target (default: 5s)")
     add("raw-retention", "DURATION", "how long points of one second are kept (default: 2h)")
     add("retention", "DURATION", "how long coarser points, runs and events are kept (default: 14d)")
+    add("store-limit", "SIZE", "size above which the oldest points are deleted (default: 1GB)")
     return parser
 
 
@@ -141,6 +147,7 @@ def configuration(arguments: Sequence[str], environ: Mapping[str, str]) -> Confi
         scrape_timeout_s=_seconds(one("scrape_timeout", "5s"), "--scrape-timeout", 0.1, 60.0),
         raw_retention_s=_seconds(one("raw_retention", "2h"), "--raw-retention", _LEAST_RAW_S),
         retention_s=_seconds(one("retention", "14d"), "--retention", _LEAST_RAW_S),
+        store_limit_bytes=_bytes(one("store_limit", "1GB"), "--store-limit"),
     )
     _check(config)
     return config
@@ -194,6 +201,17 @@ def _seconds(text: str, where: str, least: float, most: float = 3660 * 86400.0) 
         longest = f"{most:g} s" if most < _UNITS["d"] else f"{most / _UNITS['d']:g} d"
         raise ConfigError(f"{where}: expected {least:g} s to {longest}, got {text!r}")
     return seconds
+
+
+def _bytes(text: str, where: str) -> int:
+    found = _SIZE.fullmatch(text)
+    if found is None:
+        raise ConfigError(f"{where}: expected a size such as 500MB, 2GB or 1GiB, got {text!r}")
+    unit = found.group(2).lower()
+    size = int(float(found.group(1)) * (1024 if "i" in unit else 1000) ** _POWERS[unit[0]])
+    if not _LEAST_STORE <= size <= _MOST_STORE:
+        raise ConfigError(f"{where}: expected 10MB to 1000000GB, got {text!r}")
+    return size
 
 
 def _url(url: str, where: str) -> str:

@@ -135,7 +135,9 @@ class Catalogue:
                     (row_key(number, 0), row_key(number, before)),
                 )
         connection.execute(
-            "INSERT OR REPLACE INTO meta VALUES ('raw_from', ?)", (max(raw_before, all_before),)
+            "INSERT INTO meta VALUES ('raw_from', ?) "
+            "ON CONFLICT (name) DO UPDATE SET value = max(value, excluded.value)",
+            (max(raw_before, all_before),),
         )
         connection.execute("DELETE FROM event WHERE at < ?", (all_before,))
         connection.execute("DELETE FROM run WHERE last_second < ?", (all_before,))

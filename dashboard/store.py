@@ -20,6 +20,7 @@ import time
 import zlib
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future
+from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Final, TypeVar
 
@@ -29,9 +30,9 @@ from dashboard.errors import StoreError
 from dashboard.increments import Memory
 from dashboard.ingest import Catalogue
 from dashboard.model import Event, ScrapeResult
-from dashboard.rollup import LEVELS, roll_up
+from dashboard.rollup import LEVELS, TIME_BITS, roll_up, row_key
 
-__all__ = ["SCHEMA_VERSION", "Store"]
+__all__ = ["SCHEMA_VERSION", "Kept", "Store"]
 
 SCHEMA_VERSION: Final = 1
 
@@ -67,6 +68,20 @@ CREATE TABLE run (
 
 _T = TypeVar("_T")
 _Work = tuple[Callable[[sqlite3.Connection], object], "Future[object]"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Kept:
+    """What a store holds: its file's bytes, those in use, and its oldest rows (Unix seconds).
+
+    ``raw_from`` is the oldest second of the finest points, ``all_from`` that of any; ``None``
+    where there is none.
+    """
+
+    file_bytes: int
+    used_bytes: int
+    raw_from: int | None
+    all_from: int | None
 
 
 class Store:
@@ -121,6 +136,19 @@ class Store:
             self._catalogue = Catalogue(connection)
 
         await self._run(work)
+
+    async def kept(self) -> Kept:
+        """What there is, for those who decide what is too much."""
+        return await asyncio.wrap_future(self._submit(_kept))
+
+    async def give_back(self) -> None:
+        """Give pages of the file that nothing is in back to the file system, a part at a time."""
+        await self._run(_give_back)
+
+    def size_bytes(self) -> float:
+        """Bytes of the file, and of the log beside it that SQLite has not yet taken over."""
+        files = (self.path, self.path.with_name(f"{self.path.name}-wal"))
+        return float(sum(file.stat().st_size for file in files if file.exists()))
 
     def memories(self) -> dict[str, Memory]:
         """What every target's counters stood at when last written, by the targets' keys."""
@@ -185,6 +213,8 @@ class Store:
 # After a longer break what a process started in between has counted is not what we watched.
 _BREAK_S: Final = 60.0
 
+_PAGES: Final = 4096  # 16 MiB
+
 
 def _locked(path: Path) -> BinaryIO:
     """A lock that lasts as long as this process: two that wrote would count everything twice."""
@@ -244,6 +274,8 @@ def _prepare(connection: sqlite3.Connection, path: Path, way_out: str) -> None:
             f"store {path} has version {version}, written by a newer dashboard; this one knows "
             f"versions up to {SCHEMA_VERSION}: update it, or {way_out}"
         )
+    if not objects:
+        connection.execute("PRAGMA auto_vacuum = INCREMENTAL")  # before the first page is written
     connection.execute("PRAGMA journal_mode = WAL")
     connection.execute("PRAGMA synchronous = NORMAL")
     connection.execute("PRAGMA foreign_keys = ON")
@@ -265,6 +297,40 @@ def _set_watching_since(connection: sqlite3.Connection, now: float) -> None:
     (last,) = connection.execute("SELECT max(last_second) FROM target").fetchone()
     if last is None or now - last > _BREAK_S:
         connection.execute("INSERT OR REPLACE INTO meta VALUES ('watching_since', ?)", (now,))
+
+
+def _kept(connection: sqlite3.Connection) -> Kept:
+    size, pages, free = (
+        int(connection.execute(f"PRAGMA {name}").fetchone()[0])
+        for name in ("page_size", "page_count", "freelist_count")
+    )
+    families = [row[0] for row in connection.execute("SELECT id FROM family")]
+    oldest = {level: _oldest(connection, level, families) for level in LEVELS}
+    there = [second for second in oldest.values() if second is not None]
+    return Kept(
+        file_bytes=size * pages,
+        used_bytes=size * (pages - free),
+        raw_from=oldest[LEVELS[0]],
+        all_from=min(there, default=None),
+    )
+
+
+def _give_back(connection: sqlite3.Connection) -> None:
+    (free,) = connection.execute("PRAGMA freelist_count").fetchone()
+    for _ in range(min(free, _PAGES)):
+        # Python takes one step of a statement without rows, which is one page.
+        connection.execute("PRAGMA incremental_vacuum(1)")
+
+
+def _oldest(connection: sqlite3.Connection, level: int, families: list[int]) -> int | None:
+    found = (
+        connection.execute(
+            f"SELECT min(id) FROM point_{level} WHERE id >= ? AND id < ?",
+            (row_key(family, 0), row_key(family + 1, 0)),
+        ).fetchone()[0]
+        for family in families
+    )
+    return min((key & (1 << TIME_BITS) - 1 for key in found if key is not None), default=None)
 
 
 def _memories(connection: sqlite3.Connection) -> dict[str, Memory]:

@@ -50,6 +50,8 @@ def test_every_option_names_its_variable() -> None:
         (["--host", "0.0.0.0"], {}, "set DASHBOARD_TOKEN"),
         ([], {"DASHBOARD_TOKEN": "a b c d e f g h"}, "DASHBOARD_TOKEN: expected"),
         (["--flash-edge", "http://h:1", "--modal-app", "a"], {}, "name two platforms"),
+        (["--store-limit", "500"], {}, "--store-limit: expected a size such as 500MB"),
+        (["--store-limit", "1MB"], {}, "--store-limit: expected 10MB"),
     ],
 )
 def test_what_cannot_be_used_is_refused_by_name(
@@ -61,6 +63,12 @@ def test_what_cannot_be_used_is_refused_by_name(
 
 def test_the_token_shows_nowhere() -> None:
     assert "open-sesame" not in repr(configuration([], {"DASHBOARD_TOKEN": "open-sesame"}))
+
+
+def test_a_size_is_read_with_its_unit() -> None:
+    told = {"500MB": 500 * 10**6, "1.5gb": 15 * 10**8, "64MiB": 64 << 20, "20000kB": 2 * 10**7}
+    for text, size in told.items():
+        assert configuration(["--store-limit", text], {}).store_limit_bytes == size
 
 
 def test_by_default_load_generator_and_edge_are_scraped_and_the_edge_may_be_absent() -> None:
