@@ -145,7 +145,7 @@ class TargetAnswer(BaseModel):
     error: str | None
     duration_s: float | None
     scraped_at: float | None
-    series: int
+    series: int | None
     dropped_series: int
 
     @classmethod

@@ -14,10 +14,17 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from dashboard.config import Config
-from dashboard.errors import BadQueryError, DashboardError, NotFoundError, StoreError
+from dashboard.errors import (
+    BadQueryError,
+    DashboardError,
+    NotFoundError,
+    PrometheusError,
+    PrometheusTimeoutError,
+    StoreError,
+)
 from dashboard.gate import Gate
 from dashboard.live import Feed, LiveHub
-from dashboard.model import Event, TargetStatus
+from dashboard.model import Event, Target, TargetStatus
 from dashboard.own_metrics import OwnMetrics
 from dashboard.page import load_page
 from dashboard.routes import Services, router, status_json
@@ -36,6 +43,9 @@ class Beat(Feed, Protocol):
 
     def status(self) -> list[TargetStatus]:
         """Every target and how it is."""
+
+    def targets(self) -> list[Target]:
+        """Everything there is to scrape now."""
 
     async def note(self, event: Event) -> None:
         """Store an event.
@@ -119,6 +129,9 @@ class _Elsewhere:
     def status(self) -> list[TargetStatus]:
         return []
 
+    def targets(self) -> list[Target]:
+        return []
+
     async def note(self, event: Event) -> None:
         raise StoreError("notes cannot be kept here: this source is filled by somebody else")
 
@@ -143,6 +156,10 @@ async def _dashboard_error(request: Request, error: Exception) -> Response:
         return _answer(400, "bad_parameter", str(error), error.where)
     if isinstance(error, NotFoundError):
         return _answer(404, "not_found", str(error), error.where)
+    if isinstance(error, PrometheusTimeoutError):
+        return _answer(504, "prometheus_timeout", str(error), request.url.path)
+    if isinstance(error, PrometheusError):
+        return _answer(502, "prometheus_failed", str(error), request.url.path)
     code = "store_unavailable" if isinstance(error, StoreError) else "failed"
     return _answer(503, code, str(error), request.url.path)
 

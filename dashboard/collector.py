@@ -56,9 +56,12 @@ class Collector:
     def status(self) -> list[TargetStatus]:
         """Every target known now, and how its newest scrape went."""
         return [
-            self._status.get(target.key, TargetStatus(target=target))
-            for target in self._platform.targets()
+            self._status.get(target.key, TargetStatus(target=target)) for target in self.targets()
         ]
+
+    def targets(self) -> list[Target]:
+        """Everything to scrape now."""
+        return self._platform.targets()
 
     @property
     def platform_error(self) -> str | None:
@@ -98,7 +101,7 @@ class Collector:
         return since
 
     def _tick(self, fetch: HttpFetch, second: int) -> None:
-        targets = self._platform.targets()
+        targets = self.targets()
         for target in targets:
             if target.key not in self._in_flight:
                 task = asyncio.create_task(self._look(fetch, target, second))

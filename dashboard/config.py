@@ -12,7 +12,14 @@ from dashboard.errors import ConfigError
 from flash.platform import TargetError
 from flash.static_list import server_url
 
-__all__ = ["DEFAULT_LOADGEN", "Config", "checked_token", "configuration", "option_parser"]
+__all__ = [
+    "DEFAULT_LOADGEN",
+    "LEAST_RAW_S",
+    "Config",
+    "checked_token",
+    "configuration",
+    "option_parser",
+]
 
 DEFAULT_LOADGEN: Final = "http://127.0.0.1:9646/metrics"
 DEFAULT_STORE: Final = ".flashgauge/dashboard.sqlite"
@@ -23,7 +30,9 @@ _SIZE: Final = re.compile(r"(\d+(?:\.\d+)?)([kmg]i?b)", re.IGNORECASE)
 _POWERS: Final = {"k": 1, "m": 2, "g": 3}
 _LEAST_STORE: Final = 10 * 1000**2
 _MOST_STORE: Final = 10**15
-_LEAST_RAW_S: Final = 600.0
+_SECRET: Final = r"[!-~]{1,4096}"
+LEAST_RAW_S: Final = 600
+"""Seconds of the finest points that are kept whatever else is said."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,6 +42,8 @@ class Config:
     ``scrape`` are the URLs of metrics pages; ``platform_given`` tells whether a platform was named
     by the user. ``token_file`` keeps the token, and a random one where ``token`` is ``None``.
     ``raw_retention_s`` is how long single seconds are kept, ``retention_s`` all else.
+    ``prometheus`` is the address of one that is asked in place of our own scraper and store,
+    ``prometheus_interval_s`` its scrape interval.
     """
 
     host: str = "127.0.0.1"
@@ -52,6 +63,11 @@ class Config:
     raw_retention_s: float = 2 * 3600.0
     retention_s: float = 14 * 86400.0
     store_limit_bytes: int = 1000**3
+    prometheus: str | None = None
+    prometheus_interval_s: float = 1.0
+    prometheus_token: str | None = field(default=None, repr=False)
+    prometheus_user: str | None = field(default=None, repr=False)
+    prometheus_password: str | None = field(default=None, repr=False)
 
 
 def option_parser() -> argparse.ArgumentParser:
@@ -65,7 +81,9 @@ def option_parser() -> argparse.ArgumentParser:
         "'Authorization: Bearer ...'. Without it DASHBOARD_TOKEN_FILE (environment only) names a "
         "file that keeps a random one, which the address printed at the start carries. With "
         f"neither --scrape nor a platform, the load generator at {DEFAULT_LOADGEN} is scraped, and "
-        "a local edge at http://127.0.0.1:7400 if it answers.",
+        "a local edge at http://127.0.0.1:7400 if it answers. "
+        "What Prometheus asks for is read from DASHBOARD_PROMETHEUS_TOKEN, or "
+        "DASHBOARD_PROMETHEUS_USER and DASHBOARD_PROMETHEUS_PASSWORD (environment only).",
     )
 
     def add(name: str, metavar: str, text: str, *, action: str = "store") -> None:
@@ -100,6 +118,12 @@ def option_parser() -> argparse.ArgumentParser:
     add("raw-retention", "DURATION", "how long points of one second are kept (default: 2h)")
     add("retention", "DURATION", "how long coarser points, runs and events are kept (default: 14d)")
     add("store-limit", "SIZE", "size above which the oldest points are deleted (default: 1GB)")
+    add(
+        "prometheus",
+        "URL",
+        "a Prometheus that scrapes the same pages; it is asked for all numbers, nothing is scraped",
+    )
+    add("prometheus-interval", "DURATION", "that Prometheus' scrape interval (default: 1s)")
     return parser
 
 
@@ -145,9 +169,18 @@ def configuration(arguments: Sequence[str], environ: Mapping[str, str]) -> Confi
         token=environ.get("DASHBOARD_TOKEN") or None,
         token_file=Path(file) if (file := environ.get("DASHBOARD_TOKEN_FILE")) else None,
         scrape_timeout_s=_seconds(one("scrape_timeout", "5s"), "--scrape-timeout", 0.1, 60.0),
-        raw_retention_s=_seconds(one("raw_retention", "2h"), "--raw-retention", _LEAST_RAW_S),
-        retention_s=_seconds(one("retention", "14d"), "--retention", _LEAST_RAW_S),
+        raw_retention_s=_seconds(one("raw_retention", "2h"), "--raw-retention", LEAST_RAW_S),
+        retention_s=_seconds(one("retention", "14d"), "--retention", LEAST_RAW_S),
         store_limit_bytes=_bytes(one("store_limit", "1GB"), "--store-limit"),
+        prometheus=None
+        if maybe("prometheus") is None
+        else _url(one("prometheus", ""), "--prometheus"),
+        prometheus_interval_s=_seconds(
+            one("prometheus_interval", "1s"), "--prometheus-interval", 0.1, 3600.0
+        ),
+        prometheus_token=environ.get("DASHBOARD_PROMETHEUS_TOKEN") or None,
+        prometheus_user=environ.get("DASHBOARD_PROMETHEUS_USER") or None,
+        prometheus_password=environ.get("DASHBOARD_PROMETHEUS_PASSWORD") or None,
     )
     _check(config)
     return config
@@ -184,6 +217,28 @@ def _check(config: Config) -> None:
         checked_token(config.token, "DASHBOARD_TOKEN")
     if config.flash_edge is not None and config.modal_app is not None:
         raise ConfigError("--flash-edge and --modal-app name two platforms; pass one of them")
+    _check_credentials(config)
+
+
+def _check_credentials(config: Config) -> None:
+    # None of the messages may tell a value.
+    token, user = config.prometheus_token, config.prometheus_user
+    if token is not None and not re.fullmatch(_SECRET, token):
+        raise ConfigError(
+            "DASHBOARD_PROMETHEUS_TOKEN: expected printable characters without spaces"
+        )
+    if token is not None and user is not None:
+        raise ConfigError(
+            "DASHBOARD_PROMETHEUS_TOKEN and DASHBOARD_PROMETHEUS_USER exclude each other; "
+            "unset one of them"
+        )
+    if (user is None) != (config.prometheus_password is None):
+        raise ConfigError(
+            "DASHBOARD_PROMETHEUS_USER and DASHBOARD_PROMETHEUS_PASSWORD belong together; "
+            "set both or neither"
+        )
+    if user is not None and ":" in user:
+        raise ConfigError("DASHBOARD_PROMETHEUS_USER: expected a name without a colon")
 
 
 def _port(text: str) -> int:

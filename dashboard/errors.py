@@ -6,6 +6,8 @@ __all__ = [
     "DashboardError",
     "ExpositionError",
     "NotFoundError",
+    "PrometheusError",
+    "PrometheusTimeoutError",
     "ScrapeError",
     "StoreError",
 ]
@@ -34,6 +36,14 @@ class ExpositionError(DashboardError):
 
 class ScrapeError(DashboardError):
     """A target did not answer, or not usefully."""
+
+
+class PrometheusError(DashboardError):
+    """Prometheus does not answer, or not with what was asked for."""
+
+
+class PrometheusTimeoutError(PrometheusError):
+    """Prometheus did not answer in time."""
 
 
 class BadQueryError(DashboardError):

@@ -50,8 +50,8 @@ class TargetStatus:
     """How the newest attempt at a target went.
 
     ``duration_s`` and ``scraped_at`` (Unix seconds) are ``None`` before the first attempt.
-    ``error`` is ``None`` when it went well. ``dropped_series`` is how many series were not stored
-    because the target has too many.
+    ``error`` is ``None`` when it went well. ``series`` is ``None`` where that is not told.
+    ``dropped_series`` is how many series were not stored because the target has too many.
     """
 
     target: Target
@@ -59,7 +59,7 @@ class TargetStatus:
     error: str | None = None
     duration_s: float | None = None
     scraped_at: float | None = None
-    series: int = 0
+    series: int | None = 0
     dropped_series: int = 0
 
 

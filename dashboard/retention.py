@@ -3,13 +3,10 @@
 from dataclasses import dataclass
 from typing import Final
 
-from dashboard.config import Config
+from dashboard.config import LEAST_RAW_S, Config
 from dashboard.store import Kept, Store
 
-__all__ = ["LEAST_RAW_S", "Cut", "Retention", "next_cut"]
-
-LEAST_RAW_S: Final = 600
-"""Seconds of the finest points that are kept before coarser ones have to go."""
+__all__ = ["Cut", "Retention", "next_cut"]
 
 _EVERY_S: Final = 60
 _ALIGNED_S: Final = 60  # so that no row of the finer levels is cut in two
@@ -28,7 +25,7 @@ def next_cut(kept: Kept, now: int) -> Cut | None:
     """What to delete next of a store that is too large; ``None`` when nothing old is left.
 
     An eighth of the raw seconds, which take most of the room for the shortest time, as long as
-    there are more than :data:`LEAST_RAW_S` of them; then an eighth of everything.
+    there are more than :data:`dashboard.config.LEAST_RAW_S` of them; then an eighth of everything.
     """
     for oldest, whole in ((kept.raw_from, False), (kept.all_from, True)):
         if oldest is None:

@@ -48,7 +48,9 @@ _ERRORS: dict[int | str, dict[str, object]] = {
     400: {"model": ErrorAnswer, "description": "A parameter cannot be used."},
     404: {"model": ErrorAnswer, "description": "There is no such thing."},
     422: {"model": ErrorAnswer, "description": "A parameter is not of its type."},
+    502: {"model": ErrorAnswer, "description": "Prometheus, where it is asked, did not answer."},
     503: {"model": ErrorAnswer, "description": "The store did not answer in time."},
+    504: {"model": ErrorAnswer, "description": "Prometheus did not answer in time."},
 }
 
 router = APIRouter(responses=_ERRORS)
@@ -254,7 +256,7 @@ async def live(
 @router.get("/sd/targets", response_model=list[SdGroup])
 async def sd_targets(services: _Services) -> Response:
     """All targets, for Prometheus' HTTP service discovery."""
-    return _json(sd_groups(status.target for status in services.beat.status()))
+    return _json(sd_groups(services.beat.targets()))
 
 
 @router.get("/healthz", response_model=HealthAnswer)

@@ -7,11 +7,11 @@ from typing import Final
 
 from dashboard.model import ScrapeResult
 
-__all__ = ["RunBook"]
+__all__ = ["RUN_END", "RUN_INFO", "RUN_START", "RunBook"]
 
-_START: Final = "loadgen_run_start_timestamp_seconds"
-_END: Final = "loadgen_run_end_timestamp_seconds"
-_INFO: Final = "loadgen_run_info"
+RUN_START: Final = "loadgen_run_start_timestamp_seconds"
+RUN_END: Final = "loadgen_run_end_timestamp_seconds"
+RUN_INFO: Final = "loadgen_run_info"
 
 
 @dataclass(slots=True)
@@ -22,7 +22,7 @@ class RunBook:
 
     def note(self, connection: sqlite3.Connection, result: ScrapeResult, second: int) -> None:
         """Write the runs that a scrape at ``second`` tells of."""
-        starts, ends = _by_run(result, _START), _by_run(result, _END)
+        starts, ends = _by_run(result, RUN_START), _by_run(result, RUN_END)
         if not starts:
             return
         infos = _infos(result)
@@ -54,7 +54,7 @@ def _by_run(result: ScrapeResult, name: str) -> dict[str, float]:
 def _infos(result: ScrapeResult) -> dict[str, dict[str, str]]:
     found: dict[str, dict[str, str]] = {}
     for increment in result.increments:
-        if increment.family.name == _INFO:
+        if increment.family.name == RUN_INFO:
             for labels in increment.family.labels:
                 told = dict(labels)
                 run = told.pop("run", None)

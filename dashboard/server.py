@@ -12,12 +12,16 @@ from urllib.parse import urlencode
 
 import uvicorn
 
-from dashboard.app import create_app
+from dashboard.app import Beat, create_app
 from dashboard.collector import Collector
 from dashboard.config import Config
 from dashboard.embedded import EmbeddedSource
 from dashboard.errors import ConfigError
 from dashboard.own_metrics import OwnMetrics
+from dashboard.prometheus_api import Credentials, PrometheusApi
+from dashboard.prometheus_beat import PrometheusBeat
+from dashboard.prometheus_source import PrometheusSource
+from dashboard.source import Source
 from dashboard.store import Store
 from dashboard.token_file import kept_token
 
@@ -41,11 +45,13 @@ def serve(config: Config) -> None:
     with listener:
         store = Store(config.store)
         try:
-            source = EmbeddedSource(config.store)
+            embedded = EmbeddedSource(config.store)
             try:
-                _run(config, store, source, listener, shown=shown)
+                metrics = OwnMetrics()
+                source, beat = _parts(config, store, embedded, metrics)
+                _run(config, source, beat, metrics, listener, shown=shown)
             finally:
-                source.close()
+                embedded.close()
         finally:
             store.close()
 
@@ -79,17 +85,37 @@ class _Server(uvicorn.Server):
         self._before_exit()
 
 
+def _parts(
+    config: Config, store: Store, embedded: EmbeddedSource, metrics: OwnMetrics
+) -> tuple[Source, Beat]:
+    """Where numbers come from, and what keeps it up to date."""
+    if config.prometheus is None:
+        return embedded, Collector(config, store, metrics=metrics)
+    credentials = Credentials(
+        token=config.prometheus_token,
+        user=config.prometheus_user,
+        password=config.prometheus_password,
+    )
+    api = PrometheusApi(config.prometheus, credentials=credentials)
+    source = PrometheusSource(
+        api,
+        events=embedded.events,
+        interval_s=config.prometheus_interval_s,
+        look_back_s=config.retention_s,
+    )
+    return source, PrometheusBeat(config, api, store, metrics=metrics)
+
+
 def _run(
     config: Config,
-    store: Store,
-    source: EmbeddedSource,
+    source: Source,
+    beat: Beat,
+    metrics: OwnMetrics,
     listener: socket.socket,
     *,
     shown: bool,
 ) -> None:
-    metrics = OwnMetrics()
-    collector = Collector(config, store, metrics=metrics)
-    app = create_app(config, source, collector, metrics=metrics)
+    app = create_app(config, source, beat, metrics=metrics)
     settings = uvicorn.Config(
         app,
         loop="auto",

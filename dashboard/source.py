@@ -45,8 +45,9 @@ class Source(Protocol):
     """A store of metrics that can be asked.
 
     Each metric's series are added up over all targets by the labels in ``by``; a label that
-    a series lacks is left out. All raise :class:`dashboard.errors.StoreError` when the store does
-    not answer in time.
+    a series lacks is left out. All raise :class:`dashboard.errors.StoreError`, or
+    :class:`dashboard.errors.PrometheusError` where Prometheus is asked, when there is no answer in
+    time.
     """
 
     async def window(self, start: float | None, end: float | None, step: float | None) -> Window:

@@ -24,7 +24,7 @@ function row(target) {
     state,
     element("td", "", target.job),
     element("td", "", name),
-    element("td", "number", target.up ? String(target.series) : "–"),
+    element("td", "number", target.up && target.series !== null ? String(target.series) : "–"),
     element("td", "number", duration(target.duration_s)),
     element("td", "error", target.error ?? dropped),
   );

@@ -1,7 +1,10 @@
 """Pretended targets: metrics pages that say what a test wants, in a store or over real HTTP."""
 
+import queue
+import re
+import subprocess
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -85,12 +88,14 @@ class FakeTarget:
         self.metrics = FakeMetrics()
         self.answer = self.metrics.exposition
         self.status = 200
+        self.visitors: set[str] = set()
         target = self
 
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
 
             def do_GET(self) -> None:
+                target.visitors.add(self.headers["User-Agent"].partition("/")[0])
                 body = target.answer()
                 self.send_response(target.status)
                 self.send_header("Content-Type", "text/plain; version=0.0.4")
@@ -182,3 +187,42 @@ def scraped(tmp_path: Path) -> Iterator[Scraped]:
 @pytest.fixture
 def open_store() -> type[Scraped]:
     return Scraped
+
+
+@pytest.fixture
+def start_prometheus(program: Callable[[str], str], tmp_path: Path) -> Iterator[Callable[..., str]]:
+    """Starts a Prometheus on a free port and tells its URL: ``start(config, *options)``."""
+    started: list[tuple[subprocess.Popen[str], threading.Thread]] = []
+
+    def start(config: str = "{}", *options: str) -> str:
+        path = tmp_path / "prometheus.yml"
+        path.write_text(config)
+        command = [
+            program("prometheus"),
+            f"--config.file={path}",
+            f"--storage.tsdb.path={tmp_path / 'prometheus'}",
+            "--storage.tsdb.retention.time=100y",
+            "--web.listen-address=127.0.0.1:0",
+            *options,
+        ]
+        process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+        assert process.stderr is not None
+        # All that it says has to be read, lest it waits for a reader.
+        told: queue.SimpleQueue[str] = queue.SimpleQueue()
+        reader = threading.Thread(target=lambda: [told.put(line) for line in process.stderr or ()])
+        reader.start()
+        started.append((process, reader))
+        url = ""
+        while "ready to receive web requests" not in (line := told.get(timeout=20)):
+            found = re.search(r'msg="Listening on" address=(127\.0\.0\.1:\d+)', line)
+            url = f"http://{found[1]}" if found else url
+        return url
+
+    yield start
+    for process, _ in started:
+        process.terminate()
+    for process, reader in started:
+        process.wait(timeout=20)
+        reader.join()
+        assert process.stderr is not None
+        process.stderr.close()

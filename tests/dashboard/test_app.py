@@ -57,6 +57,9 @@ class StillBeat:
     def status(self) -> list[TargetStatus]:
         return self.statuses
 
+    def targets(self) -> list[Target]:
+        return [status.target for status in self.statuses]
+
     async def note(self, event: Event) -> None:
         self.noted.append(event)
 

@@ -52,6 +52,25 @@ def test_every_option_names_its_variable() -> None:
         (["--flash-edge", "http://h:1", "--modal-app", "a"], {}, "name two platforms"),
         (["--store-limit", "500"], {}, "--store-limit: expected a size such as 500MB"),
         (["--store-limit", "1MB"], {}, "--store-limit: expected 10MB"),
+        (["--prometheus", "prometheus:9090"], {}, "--prometheus: expected an http"),
+        (["--prometheus-interval", "0s"], {}, "--prometheus-interval: expected 0.1 s to 3600 s"),
+        ([], {"DASHBOARD_PROMETHEUS_TOKEN": "a b"}, "DASHBOARD_PROMETHEUS_TOKEN: expected"),
+        ([], {"DASHBOARD_PROMETHEUS_USER": "me"}, "belong together"),
+        ([], {"DASHBOARD_PROMETHEUS_PASSWORD": "pw"}, "belong together"),
+        (
+            [],
+            {"DASHBOARD_PROMETHEUS_USER": "m:e", "DASHBOARD_PROMETHEUS_PASSWORD": "pw"},
+            "without a colon",
+        ),
+        (
+            [],
+            {
+                "DASHBOARD_PROMETHEUS_USER": "me",
+                "DASHBOARD_PROMETHEUS_PASSWORD": "pw",
+                "DASHBOARD_PROMETHEUS_TOKEN": "t",
+            },
+            "exclude each other",
+        ),
     ],
 )
 def test_what_cannot_be_used_is_refused_by_name(
@@ -61,14 +80,40 @@ def test_what_cannot_be_used_is_refused_by_name(
         configuration(arguments, environ)
 
 
-def test_the_token_shows_nowhere() -> None:
-    assert "open-sesame" not in repr(configuration([], {"DASHBOARD_TOKEN": "open-sesame"}))
+def test_no_secret_shows_anywhere() -> None:
+    secret = "open-sesame"
+    for names in (
+        ("DASHBOARD_TOKEN",),
+        ("DASHBOARD_PROMETHEUS_TOKEN",),
+        ("DASHBOARD_PROMETHEUS_USER", "DASHBOARD_PROMETHEUS_PASSWORD"),
+    ):
+        assert secret not in repr(configuration([], dict.fromkeys(names, secret)))
+    for environ in (
+        {"DASHBOARD_PROMETHEUS_TOKEN": f"{secret} 2"},
+        {"DASHBOARD_PROMETHEUS_PASSWORD": secret},
+    ):
+        with pytest.raises(ConfigError) as refused:
+            configuration([], environ)
+        assert secret not in str(refused.value)
 
 
 def test_a_size_is_read_with_its_unit() -> None:
     told = {"500MB": 500 * 10**6, "1.5gb": 15 * 10**8, "64MiB": 64 << 20, "20000kB": 2 * 10**7}
     for text, size in told.items():
         assert configuration(["--store-limit", text], {}).store_limit_bytes == size
+
+
+def test_a_prometheus_is_named_with_its_interval_and_credentials() -> None:
+    config = configuration(
+        ["--prometheus", "https://h/prometheus/"],
+        {
+            "DASHBOARD_PROMETHEUS_INTERVAL": "15s",
+            "DASHBOARD_PROMETHEUS_USER": "me",
+            "DASHBOARD_PROMETHEUS_PASSWORD": "pw",
+        },
+    )
+    assert (config.prometheus, config.prometheus_interval_s) == ("https://h/prometheus", 15.0)
+    assert (config.prometheus_user, config.prometheus_password) == ("me", "pw")
 
 
 def test_by_default_load_generator_and_edge_are_scraped_and_the_edge_may_be_absent() -> None:

@@ -15,6 +15,7 @@ import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 import pytest
 
@@ -153,6 +154,61 @@ def test_what_was_stored_is_there_after_a_restart(
     fake_target.close()
     second = start(tmp_path / "store.sqlite", "--scrape", fake_target.url)
     assert second.total("throughput", began) == 41
+
+
+@pytest.mark.end_to_end
+@pytest.mark.xdist_group("prometheus")
+def test_over_a_prometheus_it_shows_what_that_scrapes_and_scrapes_nothing_itself(
+    tmp_path: Path,
+    fake_target: FakeTarget,
+    start: Callable[..., Dashboard],
+    start_prometheus: Callable[..., str],
+) -> None:
+    began = time.time() - 5
+    # Near zero Prometheus would extrapolate less.
+    fake_target.metrics.count(REQUESTS, 1000, outcome="ok", **LABELS)
+    url = start_prometheus("{}", "--web.enable-lifecycle")
+    dashboard = start(tmp_path / "store.sqlite", "--scrape", fake_target.url, "--prometheus", url)
+    # It finds what to scrape where we tell it.
+    discovery = {"url": f"{dashboard.url}/sd/targets", "refresh_interval": "1s"}
+    job = {"job_name": "all", "scrape_interval": "1s", "http_sd_configs": [discovery]}
+    (tmp_path / "prometheus.yml").write_text(json.dumps({"scrape_configs": [job]}))
+    urllib.request.urlopen(f"{url}/-/reload", data=b"", timeout=10).close()
+    until(lambda: dashboard.get("/api/targets")[0]["up"], 20)
+    (target,) = dashboard.get("/api/targets")
+    assert (target["url"], target["error"], target["series"]) == (fake_target.url, None, None)
+    assert 0 < target["duration_s"] < 1
+    until(lambda: dashboard.get("/api/labels")["region"] == ["us-east"])
+    fake_target.metrics.count(REQUESTS, 41, outcome="ok", **LABELS)
+    # How many it comes to hangs on how punctual its scrapes are.
+    until(lambda: dashboard.total("throughput", began) > 10)
+    with urllib.request.urlopen(f"{dashboard.url}/api/live?panel=throughput", timeout=10) as stream:
+        fake_target.metrics.count(REQUESTS, 17, outcome="ok", **LABELS)
+        values = {0.0}
+        while max(values) < 4:
+            line = stream.readline()
+            if line.startswith(b"data: ") and b'"panels"' in line:
+                for _, points in json.loads(line[6:])["panels"]["throughput"]["lines"]:
+                    values.update(point or 0.0 for point in points)
+    # Seconds that are over, so that nothing is added between the two questions.
+    start_s, end_s = int(began), int(time.time()) + 1
+    until(lambda: time.time() > end_s + 1)
+    path = f"/api/panels/throughput/data?start={start_s}&end={end_s}&step=1"
+    (line_of_ours,) = dashboard.get(path)["lines"]
+    query = quote(f"sum(rate({REQUESTS}[1999ms]))")
+    times = f"start={start_s + 0.999:.3f}&end={end_s - 0.001:.3f}&step=1"
+    with urllib.request.urlopen(f"{url}/api/v1/query_range?query={query}&{times}") as answer:
+        (series,) = json.load(answer)["data"]["result"]
+    told = {int(t): pytest.approx(float(value)) for t, value in series["values"]}
+    assert {t: value for t, value in line_of_ours["points"] if value is not None} == told
+    note = json.dumps({"text": "look here"}).encode()
+    request = urllib.request.Request(
+        f"{dashboard.url}/api/events", note, {"Content-Type": "application/json"}
+    )
+    urllib.request.urlopen(request, timeout=10).close()
+    assert [event["text"] for event in dashboard.get("/api/events")] == ["look here"]
+    assert fake_target.visitors == {"Prometheus"}
+    assert dashboard.stop() == (0, "")
 
 
 def refusal(*arguments: str, **environ: str) -> str:

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dashboard.config import Config
-from dashboard.retention import LEAST_RAW_S, Cut, Retention, next_cut
+from dashboard.config import LEAST_RAW_S, Config
+from dashboard.retention import Cut, Retention, next_cut
 from dashboard.store import Kept
 from dashboard.window import Window
 
