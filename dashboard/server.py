@@ -147,6 +147,9 @@ def _listen(config: Config) -> socket.socket:
     host = "127.0.0.1" if config.host == "localhost" else config.host
     listener = socket.socket(family, socket.SOCK_STREAM)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    # Connections inherit it. uvloop does not set it, and an answer is written in two parts, of
+    # which the second one would wait 40 ms for the client to acknowledge the first.
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     try:
         listener.bind((host, config.port))
         listener.listen(256)
