@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 from dashboard.errors import StoreError
 from dashboard.exposition import Labels
 from dashboard.model import Event, Run
-from dashboard.rollup import LEVELS, TIME_BITS, last_rolled_up, row_key
-from dashboard.rows import SCALAR, read_buckets
+from dashboard.rollup import FINE, LEVELS, TIME_BITS, last_rolled_up, row_key
+from dashboard.rows import SCALAR, BucketEntries, read_buckets
 from dashboard.shape import Kind
 from dashboard.source import Histograms, Match, Scalars
 from dashboard.window import Window, window
@@ -183,7 +183,8 @@ class EmbeddedSource:
 
 def _kept_from(connection: sqlite3.Connection) -> dict[int, int]:
     found = connection.execute("SELECT value FROM meta WHERE name = 'raw_from'").fetchone()
-    return {LEVELS[0]: 0 if found is None else int(found[0]), LEVELS[1]: 0}
+    raw_from = 0 if found is None else int(found[0])
+    return {level: raw_from if level in FINE else 0 for level in LEVELS}
 
 
 def _scalars(
@@ -223,8 +224,7 @@ def _histograms(
     by_bounds = _families(connection, metric, Kind.HISTOGRAM, lines, by, match)
     # Histograms of different buckets cannot be merged; ours is what all our parts have.
     bounds = _STANDARD if _STANDARD in by_bounds or not by_bounds else next(iter(by_bounds))
-    buckets = len(bounds)
-    counts = np.zeros((len(lines), window.steps * buckets))
+    counts = np.zeros((len(lines), window.steps, len(bounds)))
     sums = np.zeros((len(lines), window.steps))
     scraped = np.zeros((len(lines), window.steps), dtype=np.bool_)
     for family in by_bounds.get(bounds, []):
@@ -232,15 +232,12 @@ def _histograms(
         if not rows.data:
             continue
         entries = read_buckets(rows.data)
-        places = np.repeat(rows.steps, entries.lengths) * buckets + entries.bucket
-        _add_up(counts, family.groups[entries.series], places, entries.count)
+        _add_buckets(counts, family.groups[entries.series], rows.steps, entries)
         totals = np.frombuffer(b"".join(rows.sums), dtype=SCALAR)
         steps = np.repeat(rows.steps, _lengths(rows.sums, SCALAR.itemsize))
         _add_up(sums, family.groups[totals["series"]], steps, totals["value"])
         _mark(scraped, family, rows.steps, window)
-    return Histograms(
-        tuple(lines), bounds, counts.reshape(len(lines), window.steps, buckets), sums, scraped
-    )
+    return Histograms(tuple(lines), bounds, counts, sums, scraped)
 
 
 def _families(
@@ -280,13 +277,17 @@ def _families(
 
 
 def _rows(connection: sqlite3.Connection, family: int, window: Window) -> _Rows:
-    """A family's rows, from the coarsest level that the step allows, the rest from finer ones."""
+    """A family's rows, from the coarsest level that the step allows, the rest from finer ones.
+
+    In the order of time, since of a gauge the last value counts.
+    """
     found: list[tuple[int, bytes, bytes | None]] = []
     start = window.start
     for level in reversed(LEVELS):
         end = window.end
         if level != LEVELS[0]:
-            if window.step % level:
+            # What a coarser level leaves may begin within a row of this one.
+            if window.step % level or start % level:
                 continue
             end = min(end, last_rolled_up(connection, level))
         if end > start:
@@ -308,7 +309,7 @@ def _add_up(
     into: NDArray[np.float64],
     lines: NDArray[np.intp],
     places: NDArray[np.intp],
-    amounts: NDArray[np.float64] | NDArray[np.uint32],
+    amounts: NDArray[np.float64],
 ) -> None:
     kept = lines >= 0
     if not kept.all():
@@ -317,6 +318,23 @@ def _add_up(
     into += np.bincount(lines * width + places, weights=amounts, minlength=into.size).reshape(
         into.shape
     )
+
+
+def _add_buckets(
+    into: NDArray[np.float64],
+    lines: NDArray[np.intp],
+    steps: NDArray[np.intp],
+    entries: BucketEntries,
+) -> None:
+    """Add rows' entries to whole histograms; ``steps`` is the step of each row."""
+    if not len(entries.bucket):
+        return
+    # Most buckets are empty, and memory that nobody writes to costs next to nothing.
+    low, high = int(entries.bucket.min()), int(entries.bucket.max()) + 1
+    part = np.zeros((into.shape[0], into.shape[1] * (high - low)))
+    places = np.repeat(steps, entries.lengths) * (high - low) + (entries.bucket - low)
+    _add_up(part, lines, places, entries.count.astype(np.float64))
+    into[:, :, low:high] += part.reshape(into.shape[0], into.shape[1], high - low)
 
 
 def _mark(

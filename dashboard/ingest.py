@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from dashboard.exposition import Labels
 from dashboard.increments import Increment, Memory
 from dashboard.model import ScrapeResult, Target
-from dashboard.rollup import LEVELS, last_rolled_up, row_key
+from dashboard.rollup import FINE, LEVELS, last_rolled_up, row_key
 from dashboard.rows import bucket_row, merged, scalar_row
 from dashboard.runs import RunBook
 from dashboard.shape import Family, Kind
@@ -123,13 +123,13 @@ class Catalogue:
         return range(max(last + 1, rolled_up), second)
 
     def forget(self, connection: sqlite3.Connection, raw_before: int, all_before: int) -> None:
-        """Delete raw rows before one second and everything before another.
+        """Delete the finest rows before one second and everything before another.
 
         Afterwards this catalogue may know more than there is: read a new one.
         """
         for number in self._families.values():
             for level in LEVELS:
-                before = max(raw_before, all_before) if level == LEVELS[0] else all_before
+                before = max(raw_before, all_before) if level in FINE else all_before
                 connection.execute(
                     f"DELETE FROM point_{level} WHERE id >= ? AND id < ?",
                     (row_key(number, 0), row_key(number, before)),

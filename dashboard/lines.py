@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dashboard.panels import Buckets, Gauge, Panel, Quantiles, Query, Rate, Samples, Share
-from dashboard.quantiles import quantiles
+from dashboard.quantiles import several_quantiles
 from dashboard.source import Histograms, Match, Scalars, Source
 from dashboard.window import Window
 
@@ -96,8 +96,8 @@ def _share(query: Share, parts: Scalars) -> list[Line]:
 
 def _quantiles(query: Quantiles, histograms: Histograms) -> list[Line]:
     lines: list[Line] = []
-    for q in query.quantiles:
-        found = quantiles(histograms.counts, q, histograms.bounds)
+    several = several_quantiles(histograms.counts, query.quantiles, histograms.bounds)
+    for q, found in zip(query.quantiles, several, strict=True):
         told = {"quantile": f"{q:g}"} if query.labelled else {}
         for labels, values in zip(histograms.labels, found, strict=True):
             lines.append(Line(dict(labels) | told, values))

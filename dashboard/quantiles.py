@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["middles", "quantiles"]
+__all__ = ["middles", "quantiles", "several_quantiles"]
 
 Array = NDArray[np.float64]
 
@@ -32,12 +32,25 @@ def quantiles(counts: Array, q: float, bounds: Sequence[float]) -> Array:
     The sample of rank ceil(q n), at least 1, decides (the nearest-rank definition); its bucket's
     middle stands for it.
     """
-    if not 0.0 <= q <= 1.0:
-        raise ValueError(f"a quantile lies between 0 and 1, got {q!r}")
-    seen = np.cumsum(counts, axis=-1)
+    return several_quantiles(counts, (q,), bounds)[0]
+
+
+def several_quantiles(counts: Array, qs: Sequence[float], bounds: Sequence[float]) -> list[Array]:
+    """:func:`quantiles` for several ``qs`` at once."""
+    for q in qs:
+        if not 0.0 <= q <= 1.0:
+            raise ValueError(f"a quantile lies between 0 and 1, got {q!r}")
+    # Most buckets hold nothing in any of the histograms.
+    held = np.flatnonzero(counts.any(axis=tuple(range(counts.ndim - 1))))
+    if not len(held):
+        return [np.full(counts.shape[:-1], np.nan) for _ in qs]
+    seen = np.cumsum(counts[..., held], axis=-1)
     total = seen[..., -1]
-    # q * total can land a rounding error above a whole number; that must not cost a rank.
-    rank = np.minimum(total, np.maximum(1.0, np.ceil(q * total * (1 - 1e-12))))
-    bucket = np.sum(seen < rank[..., None], axis=-1)
-    found = middles(bounds)[np.minimum(bucket, counts.shape[-1] - 1)]
-    return np.where(total > 0, found, np.nan)
+    middle = middles(bounds)[held]
+    found = []
+    for q in qs:
+        # q * total can land a rounding error above a whole number; that must not cost a rank.
+        rank = np.minimum(total, np.maximum(1.0, np.ceil(q * total * (1 - 1e-12))))
+        bucket = np.sum(seen < rank[..., None], axis=-1)
+        found.append(np.where(total > 0, middle[np.minimum(bucket, len(held) - 1)], np.nan))
+    return found

@@ -1,16 +1,29 @@
-"""Rolled-up rows: ten seconds from seconds, minutes from ten seconds."""
+"""Rolled-up rows: five seconds from seconds, ten from five, and so on up to an hour."""
 
 import sqlite3
-from itertools import groupby, pairwise
+from itertools import groupby
 from typing import Final
 
 from dashboard.rows import merged
 from dashboard.shape import Kind
 
-__all__ = ["LEVELS", "TIME_BITS", "last_rolled_up", "roll_up", "row_key"]
+__all__ = ["FINE", "LEVELS", "TIME_BITS", "last_rolled_up", "roll_up", "row_key"]
 
-LEVELS: Final = (1, 10, 60)
-"""Seconds that a row spans, finest first; each is a multiple of the one before."""
+LEVELS: Final = (1, 5, 10, 30, 60, 120, 300, 600, 1200, 1800, 3600)
+"""Seconds that a row spans, finest first.
+
+There is one for nearly every step of a window, so that a query reads about as many rows of a family
+as it gives points, whatever the range.
+"""
+
+FINE: Final = (1, 5)
+"""Levels that are kept only as long as raw seconds are."""
+
+_BASES: Final = {
+    level: max(finer for finer in LEVELS if finer < level and level % finer == 0)
+    for level in LEVELS[1:]
+}
+"""The level that each level's rows are made of."""
 
 TIME_BITS: Final = 34
 """Low bits of a row's key that hold its Unix second (enough until the year 2514)."""
@@ -36,7 +49,7 @@ def roll_up(connection: sqlite3.Connection, until: int) -> None:
     so being killed costs nothing but doing it again.
     """
     kinds = dict(connection.execute("SELECT id, kind FROM family"))
-    for finer, level in pairwise(LEVELS):
+    for level, finer in _BASES.items():
         start, end = last_rolled_up(connection, level), until // level * level
         if end <= start:
             continue

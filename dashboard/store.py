@@ -1,6 +1,6 @@
 """The dashboard's own store: SQLite, one thread that writes, increments instead of raw counters.
 
-A row holds one metric family of one target for one second, or for ten seconds or a minute rolled
+A row holds one metric family of one target for one second, or for five seconds up to an hour rolled
 up from it; its key is the family's number and the time, so that a line of a chart is one range of
 keys. :mod:`dashboard.rows` says how a row's bytes are laid out. What a target's counters stood at
 is written in the same transaction as the increments it led to, so whatever moment the process dies
@@ -30,11 +30,11 @@ from dashboard.errors import StoreError
 from dashboard.increments import Memory
 from dashboard.ingest import Catalogue
 from dashboard.model import Event, ScrapeResult
-from dashboard.rollup import LEVELS, TIME_BITS, roll_up, row_key
+from dashboard.rollup import FINE, LEVELS, TIME_BITS, roll_up, row_key
 
 __all__ = ["SCHEMA_VERSION", "Kept", "Store"]
 
-SCHEMA_VERSION: Final = 1
+SCHEMA_VERSION: Final = 2
 
 _APPLICATION_ID: Final = 0x666C6761  # "flga"
 
@@ -61,8 +61,12 @@ CREATE TABLE event (
 CREATE TABLE run (
     run TEXT PRIMARY KEY, start REAL NOT NULL, end REAL, labels TEXT NOT NULL,
     last_second INTEGER NOT NULL) WITHOUT ROWID;
-""" + "".join(
-    f"CREATE TABLE point_{level} (id INTEGER PRIMARY KEY, data BLOB NOT NULL, sums BLOB);\n"
+"""
+
+# A store of version 1 has only some of them; the others are rolled up from these.
+_POINTS: Final = "".join(
+    f"CREATE TABLE IF NOT EXISTS point_{level} "
+    "(id INTEGER PRIMARY KEY, data BLOB NOT NULL, sums BLOB);\n"
     for level in LEVELS
 )
 
@@ -129,7 +133,7 @@ class Store:
         await self._run(lambda connection: roll_up(connection, until))
 
     async def forget(self, *, raw_before: int, all_before: int) -> None:
-        """Delete raw seconds before one time, and everything before the other."""
+        """Delete the finest points before one time, and everything before the other."""
 
         def work(connection: sqlite3.Connection) -> None:
             self._catalogue.forget(connection, raw_before, all_before)
@@ -284,9 +288,10 @@ def _prepare(connection: sqlite3.Connection, path: Path, way_out: str) -> None:
         (state,) = connection.execute("PRAGMA quick_check(1)").fetchone()
         if state != "ok":
             raise StoreError(f"store {path} is damaged ({state}); {way_out}")
+    if version == SCHEMA_VERSION:
         return
     connection.execute("BEGIN EXCLUSIVE")
-    for statement in _SCHEMA.split(";"):
+    for statement in (_POINTS if objects else _SCHEMA + _POINTS).split(";"):
         connection.execute(statement)
     connection.execute(f"PRAGMA application_id = {_APPLICATION_ID}")
     connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
@@ -305,12 +310,13 @@ def _kept(connection: sqlite3.Connection) -> Kept:
         for name in ("page_size", "page_count", "freelist_count")
     )
     families = [row[0] for row in connection.execute("SELECT id FROM family")]
-    oldest = {level: _oldest(connection, level, families) for level in LEVELS}
-    there = [second for second in oldest.values() if second is not None]
+    # Coarser rows than these may begin before what they are made of.
+    oldest = [_oldest(connection, level, families) for level in (LEVELS[0], LEVELS[len(FINE)])]
+    there = [second for second in oldest if second is not None]
     return Kept(
         file_bytes=size * pages,
         used_bytes=size * (pages - free),
-        raw_from=oldest[LEVELS[0]],
+        raw_from=oldest[0],
         all_from=min(there, default=None),
     )
 

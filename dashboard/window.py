@@ -13,6 +13,9 @@ STEPS: Final = (
 )  # fmt: skip
 """The steps there are, in seconds; others are rounded up to one of them."""
 
+# Taken unasked: those that the store has rows of, or of half of them.
+_USUAL_STEPS: Final = tuple(step for step in STEPS if step != 20)
+
 USUAL_POINTS: Final = 600
 """Points a line has at most when no step is asked for."""
 
@@ -83,7 +86,8 @@ def window(
 def _step(length: float, asked: float | None, least: int) -> int:
     most = USUAL_POINTS if asked is None else MOST_POINTS
     wanted = max(asked or 0.0, length / most, least)
-    return next((step for step in STEPS if step >= wanted), STEPS[-1])
+    steps = _USUAL_STEPS if asked is None else STEPS
+    return next((step for step in steps if step >= wanted), STEPS[-1])
 
 
 def _least(first: float, finest: dict[int, int]) -> int:

@@ -7,8 +7,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
+from dashboard.embedded import EmbeddedSource
 from dashboard.errors import StoreError
+from dashboard.rollup import LEVELS, TIME_BITS
 from dashboard.source import Scalars
 from dashboard.store import SCHEMA_VERSION, Store
 from dashboard.window import Window
@@ -18,6 +21,7 @@ if TYPE_CHECKING:
 
 REQUESTS = "loadgen_requests_total"
 DURATIONS = "loadgen_request_duration_seconds"
+STEPS_OF_LEVELS = (30, 60, 120, 300, 600, 1200, 1800, 3600, 7200)
 
 
 async def total(scraped: Scraped, window: Window, metric: str = REQUESTS) -> float:
@@ -221,6 +225,77 @@ def test_seconds_may_go_while_their_roll_ups_stay(
     found, window = asyncio.run(run())
     assert window.step == 10
     assert found == 360
+
+
+def test_each_level_says_the_same_as_the_seconds_it_is_made_of(
+    scraped: Scraped, fake_metrics: FakeMetrics
+) -> None:
+    start, seconds = 1_699_999_200, 7200  # full hours
+
+    async def run() -> None:
+        for second in range(start, start + seconds, 30):
+            fake_metrics.count(REQUESTS, second % 7, outcome="ok")
+            fake_metrics.observe(DURATIONS, *[0.001 * (second % 50 + 1)] * (second % 5))
+            fake_metrics.gauge("loadgen_users", second % 90)
+            await scraped.look(fake_metrics, second)
+        source = scraped.source()
+        before = [await answers(source, Window(start, start + seconds, s)) for s in STEPS_OF_LEVELS]
+        await scraped.store.roll_up(start + seconds)
+        connection = sqlite3.connect(scraped.path)
+        for level in LEVELS[1:]:
+            (rows,) = connection.execute(
+                f"SELECT count(*) FROM point_{level} AS point JOIN family "
+                f"ON family.id = point.id >> {TIME_BITS} WHERE name = 'loadgen_users'"
+            ).fetchone()
+            assert rows == seconds / max(level, 30)
+        # The answers must now come from the rolled-up rows.
+        connection.execute("DELETE FROM point_1")
+        connection.commit()
+        connection.close()
+        after = [await answers(source, Window(start, start + seconds, s)) for s in STEPS_OF_LEVELS]
+        source.close()
+        for ours, theirs in zip(before, after, strict=True):
+            for one, other in zip(ours, theirs, strict=True):
+                np.testing.assert_array_equal(one, other)
+
+    async def answers(source: EmbeddedSource, window: Window) -> list[NDArray[np.float64]]:
+        counted = await source.increases(REQUESTS, window, by=(), match={})
+        observed = await source.histograms(DURATIONS, window, by=(), match={})
+        users = await source.gauges("loadgen_users", window, by=(), match={})
+        return [counted.values, observed.counts, np.round(observed.sums, 9), users.values]
+
+    asyncio.run(run())
+
+
+def test_a_store_of_version_1_is_brought_up_to_date(
+    tmp_path: Path, open_store: type[Scraped], fake_metrics: FakeMetrics
+) -> None:
+    path = tmp_path / "store.sqlite"
+
+    async def fill(scraped: Scraped) -> None:
+        for second in range(3600, 7200, 60):
+            fake_metrics.count(REQUESTS, 2, outcome="ok")
+            await scraped.look(fake_metrics, second)
+        scraped.store.close()
+
+    asyncio.run(fill(open_store(path)))
+    connection = sqlite3.connect(path)
+    connection.executescript(
+        "".join(f"DROP TABLE point_{level};" for level in LEVELS if level not in (1, 10, 60))
+        + "PRAGMA user_version = 1"
+    )
+    connection.close()
+
+    async def look(scraped: Scraped) -> None:
+        await scraped.store.roll_up(7200)
+        assert await total(scraped, Window(3600, 7200, 3600)) == 120
+        scraped.store.close()
+
+    asyncio.run(look(open_store(path)))
+    connection = sqlite3.connect(path)
+    assert connection.execute("PRAGMA user_version").fetchone() == (SCHEMA_VERSION,)
+    assert connection.execute("SELECT count(*) FROM point_3600").fetchone() == (1,)
+    connection.close()
 
 
 def test_what_is_older_than_is_kept_is_gone_with_its_targets(
