@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -8,6 +9,7 @@ from typing import TYPE_CHECKING
 from dashboard.collector import Collector
 from dashboard.config import Config
 from dashboard.own_metrics import OwnMetrics
+from dashboard.rollup import TIME_BITS
 from dashboard.store import Store
 
 if TYPE_CHECKING:
@@ -56,6 +58,15 @@ def test_a_slow_a_garbled_and_a_dead_target_do_not_hold_up_a_good_one(
     )
     assert by_url[dead.url].error == f"{dead.url}: connection refused: nothing listens there"
     assert not any(by_url[target.url].up for target in (slow, garbled, dead))
+    took = {url: status.duration_s or 0.0 for url, status in by_url.items()}
+    assert 0.3 <= took[slow.url] < 0.7
+    assert 0 < took[dead.url] < 0.3
+    # The good one was looked at and stored again and again, and waited for none of them.
+    assert 0 < took[good.url] < 0.3
+    connection = sqlite3.connect(tmp_path / "s.sqlite")
+    keys = connection.execute("SELECT id FROM point_1").fetchall()
+    connection.close()
+    assert len({key & (1 << TIME_BITS) - 1 for (key,) in keys}) >= 2
 
 
 def test_a_page_without_end_or_behind_a_redirect_is_refused(
