@@ -5,7 +5,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 SOURCES := target_app flash loadgen dashboard stack tests benchmarks docs/chat_completions.py demo.py
 
-.PHONY: help demo test test-stack stack-files lint format bench-loadgen bench-edge bench-memory bench-scaling accuracy clean
+.PHONY: help demo test test-stack stack-files lint format bench-loadgen bench-dashboard bench-edge bench-memory bench-scaling accuracy clean
 
 help: ## What can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 24
@@ -46,6 +46,9 @@ bench-loadgen: .venv/installed ## The load generator's speed beside its peers'; 
 
 bench-edge: .venv/installed ## The local edge's speed beside nginx and HAProxy
 	@$(BIN)/python -m benchmarks.bench_edge $(BENCH)
+
+bench-dashboard: .venv/installed ## The dashboard over a day's run, beside Prometheus
+	@$(BIN)/python -m benchmarks.bench_dashboard $(BENCH)
 
 bench-memory: .venv/installed ## The load generator's memory over ten minutes, and the start of 5,000 users
 	@$(BIN)/python -m benchmarks.bench_memory $(BENCH)
