@@ -89,8 +89,6 @@ class LiveHub:
             await self._feed.settled(_LATE_S)
             try:
                 await self.send(int(self._clock()))
-            except DashboardError as error:
-                _log.warning("live points could not be read: %s", error)
             except Exception:  # supervised: the next second is tried anew
                 _log.exception("live points could not be worked out")
 
@@ -113,8 +111,7 @@ class LiveHub:
             message = status
             window = due.get(clients[0].step)
             if window is not None:
-                match = dict(clients[0].match)
-                message += await self._points(clients[0].panels, match, window)
+                message += await self._points_or_later(clients[0], window)
             for client in clients:
                 self._put(client, message)
 
@@ -155,6 +152,15 @@ class LiveHub:
         if since is None or since >= end:
             return None
         return Window(max(since, end - _LONGEST_CHANGE_STEPS * step), end, step)
+
+    async def _points_or_later(self, client: _Client, window: Window) -> bytes:
+        """The points of a client's view; none where they cannot be had now, and are due again."""
+        try:
+            return await self._points(client.panels, dict(client.match), window)
+        except DashboardError as error:
+            _log.warning("live points could not be read: %s", error)
+            self._send_from(client.step, window.start)
+            return b""
 
     async def _points(self, panels: tuple[str, ...], match: Match, window: Window) -> bytes:
         data = {}

@@ -5,8 +5,12 @@ import json
 from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING, Any
 
+import pytest
+
+from dashboard.errors import PrometheusTimeoutError
 from dashboard.live import LiveHub
 from dashboard.own_metrics import OwnMetrics
+from dashboard.source import Scalars
 
 if TYPE_CHECKING:
     from conftest import FakeMetrics, Scraped
@@ -165,6 +169,28 @@ def test_a_slow_client_skips_and_is_told_so_and_holds_nobody_up(
         # What is left in its queue is bounded: eight seconds, two events each.
         rest = await events(slow, 16)
         assert points(rest)[0][0] == 1032
+        bench.source.close()
+
+    asyncio.run(run())
+
+
+def test_while_the_source_fails_the_status_is_sent_and_the_points_come_later(
+    scraped: Scraped, fake_metrics: FakeMetrics, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def fail(*_: object, **__: object) -> Scalars:
+        raise PrometheusTimeoutError("too late")
+
+    async def run() -> None:
+        bench = Bench(scraped, fake_metrics)
+        stream = bench.stream()
+        await anext(stream)
+        await anext(stream)
+        with monkeypatch.context() as broken:
+            broken.setattr(bench.source, "increases", fail)
+            await bench.second(1000, 3)
+            assert [name for name, _, _ in await events(stream, 1)] == ["status"]
+        await bench.second(1001, 4)
+        assert points(await events(stream, 2)) == [(1000, [3.0, 4.0])]
         bench.source.close()
 
     asyncio.run(run())
