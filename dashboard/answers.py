@@ -7,15 +7,22 @@ import numpy as np
 from pydantic import BaseModel, Field
 
 from dashboard.cold_starts import ColdStart
+from dashboard.container_lives import ContainerLife
 from dashboard.distribution import Distribution
 from dashboard.lines import Line
+from dashboard.matrix import Cell
 from dashboard.model import Event, Run, TargetStatus
+from dashboard.objectives import Objective, objectives_of
 from dashboard.panels import Panel
+from dashboard.stickiness import Comparison, SessionMoves, ShareOf
 from dashboard.summary import LineSummary, Summary
 from dashboard.window import Window
 
 __all__ = [
+    "CellAnswer",
     "ColdStartAnswer",
+    "ComparisonAnswer",
+    "ContainerAnswer",
     "DistributionAnswer",
     "DistributionLine",
     "ErrorAnswer",
@@ -23,11 +30,15 @@ __all__ = [
     "HealthAnswer",
     "LabelsAnswer",
     "LineAnswer",
+    "MatrixAnswer",
+    "MovesAnswer",
     "NoteBody",
     "PanelAnswer",
     "PanelData",
     "RunAnswer",
     "SdGroup",
+    "ShareAnswer",
+    "StickinessAnswer",
     "SummaryAnswer",
     "TargetAnswer",
 ]
@@ -102,22 +113,47 @@ class PanelData(BaseModel):
         )
 
 
+class ObjectiveAnswer(BaseModel):
+    """A panel's quantile (0 to 1) that is to stay below ``limit`` seconds."""
+
+    panel: str
+    quantile: float
+    limit: float
+    text: str
+
+    @classmethod
+    def of(cls, objective: Objective) -> "ObjectiveAnswer":
+        return cls(
+            panel=objective.panel,
+            quantile=objective.quantile,
+            limit=objective.limit_s,
+            text=objective.text,
+        )
+
+
 class RunAnswer(BaseModel):
     """One run of the load generator; ``end`` is ``null`` while it runs (Unix seconds).
 
-    ``totals`` are attempts by outcome, over all regions, while the run lasted.
+    ``objectives`` are those of its objectives that are lines on a chart. ``totals`` are attempts by
+    outcome, over all regions, while the run lasted.
     """
 
     run: str
     start: float
     end: float | None
     labels: dict[str, str]
+    objectives: list[ObjectiveAnswer]
     totals: dict[str, float] | None = None
 
     @classmethod
     def of(cls, run: Run, totals: dict[str, float] | None = None) -> "RunAnswer":
         return cls(
-            run=run.run, start=run.start, end=run.end, labels=dict(run.labels), totals=totals
+            run=run.run,
+            start=run.start,
+            end=run.end,
+            labels=dict(run.labels),
+            objectives=[ObjectiveAnswer.of(one) for one in objectives_of(run.labels)],
+            totals=totals,
         )
 
 
@@ -167,7 +203,8 @@ class TargetAnswer(BaseModel):
 class SummaryLine(BaseModel):
     """One region and routing over the window; ``null`` where there is no data.
 
-    ``share_503`` is the share of all attempts. Durations are in seconds.
+    ``share_503`` is the share of all attempts. ``generator_share`` is the part of all response time
+    that passed because the generator itself was late. Durations are in seconds.
     """
 
     labels: dict[str, str]
@@ -182,6 +219,7 @@ class SummaryLine(BaseModel):
     gave_up: float
     cold_start_wait_max: float | None
     affinity: float | None
+    generator_share: float | None
 
     @classmethod
     def of(cls, line: LineSummary) -> "SummaryLine":
@@ -200,6 +238,7 @@ class SummaryLine(BaseModel):
             gave_up=line.gave_up,
             cold_start_wait_max=_known(line.wait_max_s),
             affinity=line.same / followed if followed else None,
+            generator_share=_known(line.generator_share),
         )
 
 
@@ -231,9 +270,47 @@ class ContainerStartAnswer(BaseModel):
     """One container's way up (Unix seconds)."""
 
     task_id: str
-    requested_at: float
+    requested_at: float | None
     process_started_at: float | None
     live_at: float | None
+
+    @classmethod
+    def of(cls, life: ContainerLife) -> "ContainerStartAnswer":
+        return cls(
+            task_id=life.task_id,
+            requested_at=life.requested_at,
+            process_started_at=life.process_started_at,
+            live_at=life.live_at,
+        )
+
+
+class ContainerAnswer(ContainerStartAnswer):
+    """One container's life (Unix seconds); ``null`` for what has not come, or is not told.
+
+    ``region`` is where it runs. ``boot`` is the seconds from its request to its being live,
+    ``server_boot`` those that its own server says its start took. ``in_flight_max`` is the most
+    requests it was seen to serve at once in the window.
+    """
+
+    region: str | None
+    draining_at: float | None
+    gone_at: float | None
+    boot: float | None
+    server_boot: float | None
+    in_flight_max: float | None
+
+    @classmethod
+    def of(cls, life: ContainerLife) -> "ContainerAnswer":
+        known = life.live_at is not None and life.requested_at is not None
+        return cls(
+            **ContainerStartAnswer.of(life).model_dump(),
+            region=life.region,
+            draining_at=life.draining_at,
+            gone_at=life.gone_at,
+            boot=(life.live_at or 0.0) - (life.requested_at or 0.0) if known else None,
+            server_boot=life.server_boot_s,
+            in_flight_max=life.in_flight_max,
+        )
 
 
 class ColdStartAnswer(BaseModel):
@@ -258,15 +335,7 @@ class ColdStartAnswer(BaseModel):
             refused=cold.refused,
             waits=cold.waits,
             waited=cold.waited_s,
-            containers=[
-                ContainerStartAnswer(
-                    task_id=start.task_id,
-                    requested_at=start.requested_at,
-                    process_started_at=start.process_started_at,
-                    live_at=start.live_at,
-                )
-                for start in cold.containers
-            ],
+            containers=[ContainerStartAnswer.of(life) for life in cold.containers],
         )
 
 
@@ -276,6 +345,9 @@ class DistributionLine(BaseModel):
     labels: dict[str, str]
     samples: float
     mean: float | None
+    p50: float | None
+    p95: float | None
+    p99: float | None
     buckets: list[tuple[float | None, float]]
 
     @classmethod
@@ -284,6 +356,9 @@ class DistributionLine(BaseModel):
             labels=line.labels,
             samples=line.samples,
             mean=line.total_s / line.samples if line.samples else None,
+            p50=_known(line.p50_s),
+            p95=_known(line.p95_s),
+            p99=_known(line.p99_s),
             buckets=list(line.buckets),
         )
 
@@ -295,6 +370,133 @@ class DistributionAnswer(BaseModel):
     end: int
     metric: str
     lines: list[DistributionLine]
+
+
+class ShareAnswer(BaseModel):
+    """``hits`` of ``trials``; ``low`` to ``high`` is the 95 % interval of their share."""
+
+    labels: dict[str, str]
+    hits: float
+    trials: float
+    share: float | None
+    low: float | None
+    high: float | None
+
+    @classmethod
+    def of(cls, share: ShareOf) -> "ShareAnswer":
+        low, high = share.interval or (None, None)
+        return cls(
+            labels=share.labels,
+            hits=share.hits,
+            trials=share.trials,
+            share=share.share,
+            low=low,
+            high=high,
+        )
+
+
+class ComparisonAnswer(BaseModel):
+    """A figure of one region in seconds, sticky against non-sticky.
+
+    ``difference`` is sticky less non-sticky, ``low`` to ``high`` its 95 % interval: ``null`` where
+    the window is too short to tell.
+    """
+
+    region: str
+    figure: str
+    sticky: float
+    non_sticky: float
+    sticky_samples: float
+    non_sticky_samples: float
+    difference: float
+    low: float | None
+    high: float | None
+
+    @classmethod
+    def of(cls, comparison: Comparison) -> "ComparisonAnswer":
+        low, high = comparison.interval or (None, None)
+        return cls(
+            region=comparison.region,
+            figure=comparison.figure,
+            sticky=comparison.sticky_s,
+            non_sticky=comparison.non_sticky_s,
+            sticky_samples=comparison.sticky_samples,
+            non_sticky_samples=comparison.non_sticky_samples,
+            difference=comparison.sticky_s - comparison.non_sticky_s,
+            low=low,
+            high=high,
+        )
+
+
+class MovesAnswer(BaseModel):
+    """What a change from ``before`` to ``after`` live containers did to sticky sessions.
+
+    ``moved`` of about ``sessions`` were seen on another container afterwards. Rendezvous hashing
+    must move ``least_share`` of all, which is ``least`` of these on average.
+    """
+
+    at: float
+    before: int
+    after: int
+    sessions: float | None
+    moved: float
+    least_share: float
+    least: float | None
+
+    @classmethod
+    def of(cls, moves: SessionMoves) -> "MovesAnswer":
+        return cls(
+            at=moves.at,
+            before=moves.before,
+            after=moves.after,
+            sessions=moves.sessions,
+            moved=moves.moved,
+            least_share=moves.least_share,
+            least=moves.least,
+        )
+
+
+class StickinessAnswer(BaseModel):
+    """What sticky routing is worth over a window; ``metric`` is what is compared."""
+
+    start: int
+    end: int
+    metric: str
+    affinity: list[ShareAnswer]
+    cache_hits: ShareAnswer | None
+    comparisons: list[ComparisonAnswer]
+    moves: list[MovesAnswer]
+
+
+class CellAnswer(BaseModel):
+    """Latency in seconds from one client region to one routing region."""
+
+    client_region: str
+    region: str
+    samples: float
+    p50: float
+    p99: float
+    best: bool
+
+    @classmethod
+    def of(cls, cell: Cell) -> "CellAnswer":
+        return cls(
+            client_region=cell.client_region,
+            region=cell.region,
+            samples=cell.samples,
+            p50=cell.p50_s,
+            p99=cell.p99_s,
+            best=cell.best,
+        )
+
+
+class MatrixAnswer(BaseModel):
+    """Latency by client region and routing region; no cells where no generator tells its own."""
+
+    start: int
+    end: int
+    metric: str
+    cells: list[CellAnswer]
 
 
 class NoteBody(BaseModel):

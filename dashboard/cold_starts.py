@@ -1,17 +1,16 @@
 """Cold starts one by one: from the first 503 over the container's start to the first answer."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from dashboard.model import Event
+from dashboard.container_lives import ContainerLife, container_lives
 from dashboard.source import Match, Source
 from dashboard.window import Window
 
-__all__ = ["ColdStart", "ContainerStart", "cold_starts_of", "container_starts", "spans"]
+__all__ = ["ColdStart", "cold_starts_of", "spans"]
 
 _SAME_S: Final = 3
 """Pauses between 503s up to this long do not end a cold start: users back off in between."""
@@ -19,16 +18,6 @@ _SAME_S: Final = 3
 _BEFORE_S: Final = 3.0
 _WAITS_AFTER_S: Final = 5
 _MOST: Final = 200
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ContainerStart:
-    """One container's way up (Unix seconds); ``None`` for what has not come, or is not told."""
-
-    task_id: str
-    requested_at: float
-    process_started_at: float | None
-    live_at: float | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,7 +37,7 @@ class ColdStart:
     refused: float
     waits: float
     waited_s: float
-    containers: tuple[ContainerStart, ...]
+    containers: tuple[ContainerLife, ...]
 
 
 def spans(refused: NDArray[np.float64], longest_pause: int) -> list[tuple[int, int]]:
@@ -62,30 +51,6 @@ def spans(refused: NDArray[np.float64], longest_pause: int) -> list[tuple[int, i
     return found
 
 
-def container_starts(events: Sequence[Event]) -> list[ContainerStart]:
-    """Containers that were started, in the order of their request, from events in order."""
-    requested: dict[str, float] = {}
-    started: dict[str, float] = {}
-    live: dict[str, float] = {}
-    for event in events:
-        task_id = event.labels.get("container", "")
-        if event.kind == "container_starting":
-            requested.setdefault(task_id, event.at)
-        elif event.kind == "container_process_started":
-            started.setdefault(task_id, event.at)
-        elif event.kind == "container_live":
-            live.setdefault(task_id, event.at)
-    return [
-        ContainerStart(
-            task_id=task_id,
-            requested_at=at,
-            process_started_at=started.get(task_id),
-            live_at=live.get(task_id),
-        )
-        for task_id, at in sorted(requested.items(), key=lambda item: item[1])
-    ]
-
-
 async def cold_starts_of(source: Source, window: Window, match: Match) -> list[ColdStart]:
     """All cold starts that began in the window, newest first."""
     by = ("region",)
@@ -95,7 +60,7 @@ async def cold_starts_of(source: Source, window: Window, match: Match) -> list[C
     waits = await source.histograms("loadgen_cold_start_wait_seconds", window, by=by, match=match)
     counts = dict(zip(waits.labels, waits.counts.sum(axis=2), strict=True))
     sums = dict(zip(waits.labels, waits.sums, strict=True))
-    starts = container_starts(await source.events(window.start - 60.0, window.end + 60.0))
+    lives = container_lives(await source.events(window.start - 60.0, window.end + 60.0))
     told = {
         tuple(sorted(labels)): row
         for labels, row in zip(attempts.labels, attempts.values, strict=True)
@@ -122,9 +87,10 @@ async def cold_starts_of(source: Source, window: Window, match: Match) -> list[C
                     waits=float(counts.get(key, none)[begin:after].sum()),
                     waited_s=float(sums.get(key, none)[begin:after].sum()),
                     containers=tuple(
-                        start
-                        for start in starts
-                        if began - _BEFORE_S <= start.requested_at <= ended
+                        life
+                        for life in lives
+                        if life.requested_at is not None
+                        and began - _BEFORE_S <= life.requested_at <= ended
                     ),
                 )
             )

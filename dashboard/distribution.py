@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from math import isinf
 
+from dashboard.quantiles import quantiles
 from dashboard.source import Match, Source
 from dashboard.window import Window
 
@@ -14,20 +15,29 @@ __all__ = ["Distribution", "distributions_of"]
 class Distribution:
     """One line's samples: ``buckets`` are upper bound in seconds (``None``: infinite) and count.
 
-    Only buckets that hold something are there. ``total_s`` is the samples' exact sum.
+    Only buckets that hold something are there. ``total_s`` is the samples' exact sum. The quantiles
+    are NaN without a sample.
     """
 
     labels: dict[str, str]
     samples: float
     total_s: float
+    p50_s: float
+    p95_s: float
+    p99_s: float
     buckets: Sequence[tuple[float | None, float]]
 
 
 async def distributions_of(
-    source: Source, metric: str, window: Window, match: Match
+    source: Source,
+    metric: str,
+    window: Window,
+    match: Match,
+    *,
+    by: tuple[str, ...] = ("region", "routing"),
 ) -> list[Distribution]:
     """The distributions of a histogram over the window, sorted by their labels."""
-    found = await source.histograms(metric, window, by=("region", "routing"), match=match)
+    found = await source.histograms(metric, window, by=by, match=match)
     lines: list[Distribution] = []
     for labels, counts, sums in zip(
         found.labels, found.counts.sum(axis=1), found.sums.sum(axis=1), strict=True
@@ -37,11 +47,15 @@ async def distributions_of(
             for bound, count in zip(found.bounds, counts.tolist(), strict=True)
             if count
         ]
+        p50, p95, p99 = (float(quantiles(counts, q, found.bounds)) for q in (0.5, 0.95, 0.99))
         lines.append(
             Distribution(
                 labels=dict(labels),
                 samples=float(counts.sum()),
                 total_s=float(sums),
+                p50_s=p50,
+                p95_s=p95,
+                p99_s=p99,
                 buckets=held,
             )
         )

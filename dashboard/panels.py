@@ -187,6 +187,14 @@ PANELS: Final = {
             Gauge("edge_containers", by=("region", "state")),
         ),
         _panel(
+            "container_load",
+            "Requests in flight per container",
+            "requests",
+            "What each container is serving, and the concurrency that the autoscaler aims at.",
+            Part(Gauge("target_requests_in_flight", by=("container",))),
+            Part(Gauge("edge_target_concurrency"), (("measure", "target"),)),
+        ),
+        _panel(
             "generator",
             "Load generator",
             "mixed",

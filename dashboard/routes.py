@@ -10,33 +10,51 @@ from pydantic import BaseModel
 from starlette.responses import Response, StreamingResponse
 
 from dashboard.answers import (
+    CellAnswer,
     ColdStartAnswer,
+    ComparisonAnswer,
+    ContainerAnswer,
     DistributionAnswer,
     DistributionLine,
     ErrorAnswer,
     EventAnswer,
     HealthAnswer,
     LabelsAnswer,
+    MatrixAnswer,
+    MovesAnswer,
     NoteBody,
     PanelAnswer,
     PanelData,
     RunAnswer,
     SdGroup,
+    ShareAnswer,
+    StickinessAnswer,
     SummaryAnswer,
     TargetAnswer,
 )
 from dashboard.cold_starts import cold_starts_of
+from dashboard.container_lives import lives_in
 from dashboard.distribution import distributions_of
 from dashboard.errors import BadQueryError, NotFoundError
 from dashboard.lines import FILTERS, panel_lines
 from dashboard.live import LiveHub
+from dashboard.matrix import METRIC as MATRIX_METRIC
+from dashboard.matrix import matrix_of
 from dashboard.model import Event, Run
 from dashboard.own_metrics import OwnMetrics
 from dashboard.page import CONTENT_SECURITY_POLICY, Page
 from dashboard.panels import PANELS, Panel
 from dashboard.service_discovery import sd_groups
 from dashboard.source import Match, Source
+from dashboard.stickiness import (
+    affinities_of,
+    cache_hits_of,
+    comparisons_of,
+    first_byte_metric,
+    moves_of,
+)
 from dashboard.summary import summary_of
+from dashboard.timeline import timeline_of
 from dashboard.window import STEPS, Window
 
 if TYPE_CHECKING:
@@ -157,10 +175,9 @@ async def one_run(services: _Services, run: str) -> Response:
 
 @router.get("/api/events", response_model=list[EventAnswer])
 async def events(services: _Services, start: _Start = None, end: _End = None) -> Response:
-    """What happened in a window, for marks on the time charts."""
+    """What happened in a window, for marks on the time charts: runs, load, containers, notes."""
     window = await services.source.window(start, services.clock() if end is None else end, None)
-    found = await services.source.events(window.start, window.end)
-    return _json([EventAnswer.of(event) for event in found])
+    return _json([EventAnswer.of(event) for event in await timeline_of(services.source, window)])
 
 
 @router.post("/api/events", response_model=EventAnswer, status_code=201)
@@ -195,17 +212,79 @@ async def distribution(
     end: _End = None,
     region: _Several = [],  # noqa: B006  # FastAPI copies defaults
     routing: _Several = [],  # noqa: B006  # FastAPI copies defaults
+    merged: Annotated[bool, Query(description="one line of all that is chosen")] = False,
 ) -> Response:
-    """How the latencies of a window are spread, per region and routing."""
+    """How the latencies of a window are spread, per region and routing or all together."""
     metric = "loadgen_request_duration_seconds"
     window = await services.source.window(start, end, None)
-    lines = await distributions_of(services.source, metric, window, _match(region, routing))
+    by = () if merged else FILTERS
+    match = _match(region, routing)
+    lines = await distributions_of(services.source, metric, window, match, by=by)
     return _json(
         DistributionAnswer(
             start=window.start,
             end=window.end,
             metric=metric,
             lines=[DistributionLine.of(line) for line in lines],
+        )
+    )
+
+
+@router.get("/api/containers", response_model=list[ContainerAnswer])
+async def containers(services: _Services, start: _Start = None, end: _End = None) -> Response:
+    """Every container that was there in a window, in the order of their request."""
+    window = await services.source.window(start, end, None)
+    lives, _ = await lives_in(services.source, window)
+    return _json([ContainerAnswer.of(life) for life in lives])
+
+
+@router.get("/api/stickiness", response_model=StickinessAnswer)
+async def stickiness(
+    services: _Services,
+    start: _Start = None,
+    end: _End = None,
+    region: _Several = [],  # noqa: B006  # FastAPI copies defaults
+) -> Response:
+    """What sticky routing is worth: who stayed, who had to move, and what it saves."""
+    source = services.source
+    window = await source.window(start, end, None)
+    match = _match(region, [])
+    metric = await first_byte_metric(source)
+    _, changes = await lives_in(source, window)
+    cache_hits = await cache_hits_of(source, window)
+    return _json(
+        StickinessAnswer(
+            start=window.start,
+            end=window.end,
+            metric=metric,
+            affinity=[ShareAnswer.of(one) for one in await affinities_of(source, window, match)],
+            cache_hits=None if cache_hits is None else ShareAnswer.of(cache_hits),
+            comparisons=[
+                ComparisonAnswer.of(one)
+                for one in await comparisons_of(source, metric, window, match)
+            ],
+            moves=[MovesAnswer.of(one) for one in await moves_of(source, changes, window, match)],
+        )
+    )
+
+
+@router.get("/api/matrix", response_model=MatrixAnswer)
+async def matrix(
+    services: _Services,
+    start: _Start = None,
+    end: _End = None,
+    region: _Several = [],  # noqa: B006  # FastAPI copies defaults
+    routing: _Several = [],  # noqa: B006  # FastAPI copies defaults
+) -> Response:
+    """Latency from where generators run to each routing region, and the best one from there."""
+    window = await services.source.window(start, end, None)
+    cells = await matrix_of(services.source, window, _match(region, routing))
+    return _json(
+        MatrixAnswer(
+            start=window.start,
+            end=window.end,
+            metric=MATRIX_METRIC,
+            cells=[CellAnswer.of(cell) for cell in cells],
         )
     )
 

@@ -29,6 +29,8 @@ class LineSummary:
     ``attempts`` are all, by ``outcomes``. ``answered`` are those with a latency. ``waited`` are
     requests that met a 503 and were answered later, ``wait_max_s`` the longest of these waits.
     ``same`` and ``moved`` are responses of sessions from the container before, or another.
+    ``generator_share`` is the part (0 to 1) of all response time that passed because the generator
+    itself was late.
     """
 
     labels: dict[str, str]
@@ -43,6 +45,7 @@ class LineSummary:
     wait_max_s: float
     same: float
     moved: float
+    generator_share: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,6 +80,9 @@ async def summary_of(
     sessions = await source.increases(
         "loadgen_session_requests_total", window, by=(*by, "container"), match=match
     )
+    responses = await source.histograms("loadgen_response_time_seconds", window, by=by, match=match)
+    lags = await source.histograms("loadgen_schedule_lag_seconds", window, by=by, match=match)
+    waited_s, late_s = _sums(responses), _sums(lags)
     by_outcome = _by_label(outcomes, "outcome")
     by_container = _by_label(sessions, "container")
     quantiles_of, waits_of = _whole(latency), _whole(waits)
@@ -100,6 +106,7 @@ async def summary_of(
                 wait_max_s=_quantile(waited, 1.0, waits.bounds),
                 same=containers.get("same", 0.0),
                 moved=containers.get("moved", 0.0),
+                generator_share=_share(late_s.get(labels), waited_s.get(labels)),
             )
         )
     lag = await source.histograms("loadgen_schedule_lag_seconds", window, by=(), match={})
@@ -132,6 +139,14 @@ def _by_label(scalars: Scalars, label: str) -> dict[Labels, dict[str, float]]:
 def _whole(histograms: Histograms) -> dict[Labels, Array]:
     totals = histograms.counts.sum(axis=1)
     return dict(zip(histograms.labels, totals, strict=True))
+
+
+def _sums(histograms: Histograms) -> dict[Labels, float]:
+    return dict(zip(histograms.labels, histograms.sums.sum(axis=1).tolist(), strict=True))
+
+
+def _share(part: float | None, whole: float | None) -> float:
+    return nan if part is None or not whole else part / whole
 
 
 def _quantile(

@@ -8,9 +8,10 @@ Transactions on Networking 6(1), 1998.
 """
 
 from collections.abc import Iterable
+from collections.abc import Set as AbstractSet
 from hashlib import blake2b
 
-__all__ = ["weight", "winner"]
+__all__ = ["moving_share", "weight", "winner"]
 
 
 def weight(session: str, container: str) -> int:
@@ -27,3 +28,12 @@ def winner(session: str, containers: Iterable[str]) -> str | None:
     The order of ``containers`` does not matter; of equal weights the greater name wins.
     """
     return max(containers, key=lambda name: (weight(session, name), name), default=None)
+
+
+def moving_share(before: AbstractSet[str], after: AbstractSet[str]) -> float:
+    """The share of all sessions (0 to 1) that have another container ``after`` than ``before``.
+
+    A session stays where the largest weight among all containers of both sets belongs to one that
+    is in both, and each of them has it equally often. Neither set may be empty.
+    """
+    return 1.0 - len(before & after) / len(before | after)

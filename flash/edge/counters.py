@@ -62,7 +62,8 @@ class HistogramFamily(NamedTuple):
 
 
 class EdgeCollector(Collector):
-    """Renders the counters; ``containers`` tells how many there are in each state.
+    """Renders the counters; ``containers`` tells how many there are in each state, and
+    ``target_concurrency`` how many requests each of them is to have.
 
     Labels are regions' names, checked ones, states and codes: none needs escaping.
     """
@@ -72,11 +73,13 @@ class EdgeCollector(Collector):
         regions: Mapping[str, RegionCounters],
         starts: StartCounters,
         containers: Callable[[], Mapping[str, int]],
+        target_concurrency: Callable[[], float],
         registry: CollectorRegistry,
     ) -> None:
         self._regions = regions
         self._starts = starts
         self._containers = containers
+        self._target_concurrency = target_concurrency
         registry.register(self)
 
     def histograms(self) -> list[HistogramFamily]:
@@ -109,6 +112,11 @@ class EdgeCollector(Collector):
         for state, number in self._containers().items():
             containers.add_metric([state], number)
         yield containers
+        yield GaugeMetricFamily(
+            "edge_target_concurrency",
+            "Requests per container that the autoscaler aims at.",
+            value=self._target_concurrency(),
+        )
         starts = CounterMetricFamily(
             "edge_container_starts", "Container starts by how they ended.", labels=["result"]
         )

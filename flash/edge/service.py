@@ -126,7 +126,13 @@ class _Edge:
         ProcessCollector(registry=registry)
         PlatformCollector(registry=registry)
         counters = {region: proxy.counters for region, proxy in self._proxies.items()}
-        collector = EdgeCollector(counters, self._pool.starts, self._pool.by_state, registry)
+        collector = EdgeCollector(
+            counters,
+            self._pool.starts,
+            self._pool.by_state,
+            lambda: self._pool.settings.target_concurrency,
+            registry,
+        )
         app = create_admin(
             self._pool,
             self._proxies,

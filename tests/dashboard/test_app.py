@@ -94,7 +94,7 @@ def filled(scraped: Scraped, fake_metrics: FakeMetrics) -> Scraped:
         run = {"run": "r1"}
         fake_metrics.gauge("loadgen_run_start_timestamp_seconds", START + 0.5, **run)
         fake_metrics.gauge("loadgen_run_end_timestamp_seconds", START + 19.5, **run)
-        fake_metrics.gauge("loadgen_run_info", 1, users="4", **run)
+        fake_metrics.gauge("loadgen_run_info", 1, objective="p99<0.5s", **run)
         for second in range(START, START + 20):
             for region, latency in (("us-east", 0.01), ("eu-west", 0.1)):
                 for routing in ("sticky", "non_sticky"):
@@ -128,6 +128,8 @@ def filled(scraped: Scraped, fake_metrics: FakeMetrics) -> Scraped:
             fake_metrics.gauge("loadgen_cpu_ratio", 0.25, process="master")
             fake_metrics.gauge("loadgen_workers", 2)
             fake_metrics.gauge("edge_containers", 3, state="live")
+            fake_metrics.gauge("edge_target_concurrency", 8)
+            fake_metrics.gauge("target_requests_in_flight", 5, container="a")
             fake_metrics.count("target_session_cache_total", 3, result="hit", region="us-east")
             fake_metrics.count("target_session_cache_total", 1, result="miss", region="us-east")
             await scraped.look(fake_metrics, second)
@@ -211,6 +213,10 @@ def test_shares_are_of_what_was_counted_in_the_step(filled: Scraped) -> None:
     assert lines(panel(filled, "cache_hits"))[("us-east",)] == [0.75] * 20
 
 
+def test_what_containers_serve_stands_beside_what_they_are_to_serve(filled: Scraped) -> None:
+    assert lines(panel(filled, "container_load")) == {("a",): [5.0] * 20, ("target",): [8.0] * 20}
+
+
 def test_region_and_routing_choose_lines(filled: Scraped) -> None:
     assert set(lines(panel(filled, "responses_503", region="us-east"))) == {
         ("us-east", "sticky"),
@@ -242,6 +248,24 @@ def test_the_summary_says_what_the_panels_say(filled: Scraped) -> None:
     assert (told.generator_limited, told.cpu_ratio_max) == (False, 0.25)
 
 
+def test_the_summary_says_how_much_of_the_waiting_was_the_generator_s(
+    scraped: Scraped, fake_metrics: FakeMetrics
+) -> None:
+    async def fill() -> None:
+        for region, late in (("us-east", 0.02), ("eu-west", None)):
+            labels = {"region": region, "routing": "sticky"}
+            fake_metrics.count("loadgen_requests_total", 4, **labels, outcome="ok")
+            fake_metrics.observe("loadgen_response_time_seconds", *[0.1] * 4, **labels)
+            if late is not None:
+                fake_metrics.observe("loadgen_schedule_lag_seconds", late, 0.0, **labels)
+        await scraped.look(fake_metrics, START)
+
+    asyncio.run(fill())
+    told = asked(scraped, lambda c: c.get("/api/summary", params={"start": START})).json()
+    shares = {line["labels"]["region"]: line["generator_share"] for line in told["regions"]}
+    assert shares == {"us-east": pytest.approx(0.05), "eu-west": None}
+
+
 def test_runs_and_their_totals(filled: Scraped) -> None:
     async def ask(client: httpx.AsyncClient) -> tuple[list[RunAnswer], RunAnswer, httpx.Response]:
         runs = TypeAdapter(list[RunAnswer]).validate_json((await client.get("/api/runs")).text)
@@ -250,9 +274,12 @@ def test_runs_and_their_totals(filled: Scraped) -> None:
 
     runs, one, missing = asked(filled, ask)
     assert [(run.run, run.start, run.end, run.labels) for run in runs] == [
-        ("r1", START + 0.5, START + 19.5, {"users": "4"})
+        ("r1", START + 0.5, START + 19.5, {"objective": "p99<0.5s"})
     ]
     assert one.totals == {"ok": 720.0, "cold_start": 80.0}
+    assert [(line.panel, line.quantile, line.limit) for line in one.objectives] == [
+        ("latency", 0.99, 0.5)
+    ]
     assert missing.status_code == 404
     assert missing.json()["error"]["where"] == "run"
 
@@ -307,6 +334,112 @@ def test_the_distribution_holds_every_sample_and_its_exact_mean(filled: Scraped)
     assert line["samples"] == 180
     assert line["mean"] == pytest.approx((9 * 0.01 + 0.03) / 10, rel=1e-12)
     assert [count for _, count in line["buckets"]] == [162, 18]
+    assert (line["p50"], line["p95"]) == (bucket_middle(0.01), bucket_middle(0.03))
+
+
+def test_a_selection_can_be_one_distribution(filled: Scraped) -> None:
+    query = {"start": START, "end": START + 20, "merged": True}
+    (line,) = asked(filled, lambda c: c.get("/api/distribution", params=query)).json()["lines"]
+    assert (line["labels"], line["samples"]) == ({}, 720)
+    assert (line["p50"], line["p99"]) == (bucket_middle(0.03), bucket_middle(0.3))
+
+
+def test_a_container_is_told_with_its_life_its_boot_and_its_load(filled: Scraped) -> None:
+    asyncio.run(
+        filled.store.add_events(
+            [
+                Event(at=START + at, kind=f"container_{kind}", text="", labels={"container": "b"})
+                for at, kind in ((4.0, "starting"), (4.5, "process_started"), (6.0, "live"))
+            ]
+        )
+    )
+    query = {"start": START, "end": START + 20}
+    told = asked(filled, lambda c: c.get("/api/containers", params=query)).json()
+    unknown = dict.fromkeys(
+        ("region", "requested_at", "process_started_at", "live_at", "draining_at", "gone_at")
+    ) | dict.fromkeys(("boot", "server_boot", "in_flight_max"))
+    assert told == [
+        unknown | {"task_id": "a", "in_flight_max": 5.0},
+        unknown
+        | {
+            "task_id": "b",
+            "requested_at": START + 4.0,
+            "process_started_at": START + 4.5,
+            "live_at": START + 6.0,
+            "boot": 2.0,
+        },
+    ]
+
+
+def test_what_sticky_routing_is_worth_is_told_in_one_answer(filled: Scraped) -> None:
+    asyncio.run(
+        filled.store.add_events(
+            [Event(at=START + 8.0, kind="container_live", text="", labels={"container": "new"})]
+        )
+    )
+    query = {"start": START, "end": START + 20, "region": "us-east"}
+    told = asked(filled, lambda c: c.get("/api/stickiness", params=query)).json()
+    sticky = next(one for one in told["affinity"] if one["labels"]["routing"] == "sticky")
+    assert (sticky["hits"], sticky["trials"], sticky["share"]) == (140, 180, 140 / 180)
+    assert sticky["low"] < sticky["share"] < sticky["high"]
+    assert (told["cache_hits"]["hits"], told["cache_hits"]["trials"]) == (60, 80)
+    assert told["metric"] == "loadgen_time_to_first_byte_seconds"
+    mean, p50, p95 = told["comparisons"]
+    # Both routings were served alike.
+    assert (mean["figure"], mean["difference"], mean["low"], mean["high"]) == ("mean", 0, 0, 0)
+    assert mean["sticky"] == pytest.approx(0.012)
+    assert (p50["sticky"], p95["non_sticky"]) == (bucket_middle(0.01), bucket_middle(0.03))
+    (moves,) = told["moves"]
+    assert (moves["before"], moves["after"], moves["sessions"]) == (1, 2, 1)
+    assert (moves["moved"], moves["least_share"], moves["least"]) == (30, 0.5, 0.5)
+
+
+def test_the_matrix_is_by_the_generator_s_region_and_marks_the_best(
+    scraped: Scraped, fake_metrics: FakeMetrics
+) -> None:
+    async def fill() -> None:
+        for client, region, latency, samples in (
+            ("us-east", "us-east", 0.01, 30),
+            ("us-east", "eu-west", 0.1, 30),
+            ("eu-west", "us-east", 0.1, 30),
+            ("eu-west", "eu-west", 0.012, 20),
+            # Too few to be called best.
+            ("eu-west", "ap-south", 0.001, 19),
+        ):
+            for routing in ("sticky", "non_sticky"):
+                labels = {"client_region": client, "region": region, "routing": routing}
+                values = [latency] * (samples // 2 + (routing == "sticky") * (samples % 2))
+                fake_metrics.observe("loadgen_request_duration_seconds", *values, **labels)
+        await scraped.look(fake_metrics, START)
+
+    asyncio.run(fill())
+    told = asked(scraped, lambda c: c.get("/api/matrix", params={"start": START})).json()
+    assert [
+        (cell["client_region"], cell["region"], cell["samples"], cell["best"])
+        for cell in told["cells"]
+    ] == [
+        ("eu-west", "ap-south", 19, False),
+        ("eu-west", "eu-west", 20, True),
+        ("eu-west", "us-east", 30, False),
+        ("us-east", "eu-west", 30, False),
+        ("us-east", "us-east", 30, True),
+    ]
+    assert told["cells"][4]["p50"] == told["cells"][4]["p99"] == bucket_middle(0.01)
+
+
+def test_without_a_client_region_there_is_no_matrix(filled: Scraped) -> None:
+    assert (
+        asked(filled, lambda c: c.get("/api/matrix", params={"start": START})).json()["cells"] == []
+    )
+
+
+def test_runs_are_among_the_events(filled: Scraped) -> None:
+    query = {"start": START, "end": START + 20}
+    told = asked(filled, lambda c: c.get("/api/events", params=query)).json()
+    assert [(event["at"], event["kind"]) for event in told] == [
+        (START + 0.5, "run_start"),
+        (START + 19.5, "run_end"),
+    ]
 
 
 def test_a_note_is_kept_and_one_from_another_site_is_refused(scraped: Scraped) -> None:

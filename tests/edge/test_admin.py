@@ -42,7 +42,13 @@ class Edge:
         }
         registry = CollectorRegistry()
         counters = {region: proxy.counters for region, proxy in self.proxies.items()}
-        collector = EdgeCollector(counters, self.pool.starts, self.pool.by_state, registry)
+        collector = EdgeCollector(
+            counters,
+            self.pool.starts,
+            self.pool.by_state,
+            lambda: self.pool.settings.target_concurrency,
+            registry,
+        )
         urls = {"us-east": "http://127.0.0.1:7401", "eu-west": "http://127.0.0.1:7402"}
         app = create_admin(
             self.pool,
@@ -323,6 +329,7 @@ def test_metrics_come_in_the_format_that_is_asked_for(edge: Edge) -> None:
     assert names == {
         "edge_requests",
         "edge_containers",
+        "edge_target_concurrency",
         "edge_container_starts",
         "edge_container_boot_duration_seconds",
         "edge_proxy_overhead_seconds",

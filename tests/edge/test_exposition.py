@@ -31,9 +31,8 @@ def edge():
     starts.boot.observe(1.25)
     registry = CollectorRegistry()
     Gauge("other", "Something else.", registry=registry).set(7)
-    collector = EdgeCollector(
-        regions, starts, lambda: {"starting": 1, "live": 2, "draining": 0}, registry
-    )
+    states = {"starting": 1, "live": 2, "draining": 0}
+    collector = EdgeCollector(regions, starts, lambda: states, lambda: 8, registry)
     return registry, collector
 
 
@@ -86,6 +85,7 @@ def test_every_metric_of_the_contract_is_there_with_its_labels(edge) -> None:
     assert found["edge_containers", (("state", "starting"),)] == 1
     assert found["edge_containers", (("state", "live"),)] == 2
     assert found["edge_containers", (("state", "draining"),)] == 0
+    assert found["edge_target_concurrency", ()] == 8
     assert found["edge_container_starts_total", (("result", "ready"),)] == 3
     assert found["edge_container_starts_total", (("result", "timeout"),)] == 0
     assert found["edge_container_boot_duration_seconds_count", ()] == 1

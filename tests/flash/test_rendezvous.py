@@ -2,10 +2,11 @@
 
 from math import sqrt
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flash.rendezvous import weight, winner
+from flash.rendezvous import moving_share, weight, winner
 
 NAMES = st.text(min_size=1, max_size=12)
 CONTAINERS = st.lists(NAMES, min_size=1, max_size=8, unique=True)
@@ -56,3 +57,23 @@ def test_sessions_spread_evenly() -> None:
     share = 1 / len(containers)
     five_sigma = 5 * sqrt(sessions * share * (1 - share))
     assert all(abs(count - sessions * share) < five_sigma for count in counts.values())
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "share"),
+    [
+        ("ab", "abc", 1 / 3),
+        ("abcd", "abc", 1 / 4),
+        ("ab", "bc", 2 / 3),
+        ("a", "b", 1.0),
+        ("abc", "abc", 0.0),
+    ],
+)
+def test_the_share_that_has_to_move_is_the_one_that_does(before, after, share) -> None:
+    assert moving_share(set(before), set(after)) == pytest.approx(share)
+    sessions = 20_000
+    moved = sum(
+        winner(f"session-{n}", before) != winner(f"session-{n}", after) for n in range(sessions)
+    )
+    five_sigma = 5 * sqrt(sessions * share * (1 - share))
+    assert abs(moved - sessions * share) <= five_sigma

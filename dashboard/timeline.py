@@ -1,0 +1,87 @@
+"""All that is marked on time charts: what was stored as events, and what runs and gauges tell."""
+
+from collections.abc import Sequence
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dashboard.model import Event, Run
+from dashboard.source import Source
+from dashboard.window import Window
+
+__all__ = ["load_steps", "timeline_of", "worker_losses"]
+
+_PAUSE_S: Final = 5
+"""Changes of the number of users this close to each other are one step."""
+
+
+async def timeline_of(source: Source, window: Window) -> list[Event]:
+    """What happened in the window, in order."""
+    runs = await source.runs()
+    users = await source.gauges("loadgen_users", window, by=(), match={})
+    workers = await source.gauges("loadgen_workers", window, by=(), match={})
+    found = [
+        *await source.events(window.start, window.end),
+        *_run_events(runs),
+        *load_steps(_only(users.values), window),
+        *worker_losses(_only(workers.values), window, runs),
+    ]
+    within = (event for event in found if window.start <= event.at < window.end)
+    return sorted(within, key=lambda event: event.at)
+
+
+def load_steps(users: NDArray[np.float64], window: Window) -> list[Event]:
+    """When the number of virtual users began to change, and from what to what it did."""
+    pause = max(1, _PAUSE_S // window.step)
+    known = np.flatnonzero(~np.isnan(users))
+    values = users[known]
+    changes = np.flatnonzero(np.diff(values)) + 1
+    found: list[Event] = []
+    first = 0
+    for at, change in enumerate(changes.tolist()):
+        last = at + 1 == len(changes)
+        if last or known[changes[at + 1]] - known[change] > pause:
+            before, after = values[changes[first] - 1], values[change]
+            if before != after:
+                found.append(
+                    Event(
+                        at=float(window.start + int(known[changes[first]]) * window.step),
+                        kind="load_step",
+                        text=f"Users: {before:g} to {after:g}",
+                    )
+                )
+            first = at + 1
+    return found
+
+
+def worker_losses(workers: NDArray[np.float64], window: Window, runs: Sequence[Run]) -> list[Event]:
+    """When there were fewer processes that make load than before, while a run went on."""
+    known = np.flatnonzero(~np.isnan(workers))
+    values = workers[known]
+    found: list[Event] = []
+    for fall in (np.flatnonzero(np.diff(values) < 0) + 1).tolist():
+        at = float(window.start + int(known[fall]) * window.step)
+        if any(run.start <= at and (run.end is None or at < run.end) for run in runs):
+            before, after = values[fall - 1], values[fall]
+            text = f"Worker lost: {after:g} of {before:g} left"
+            found.append(Event(at=at, kind="worker_lost", text=text))
+    return found
+
+
+def _run_events(runs: Sequence[Run]) -> list[Event]:
+    found: list[Event] = []
+    for run in runs:
+        labels = {"run": run.run}
+        found.append(
+            Event(at=run.start, kind="run_start", text=f"Run {run.run} began", labels=labels)
+        )
+        if run.end is not None:
+            found.append(
+                Event(at=run.end, kind="run_end", text=f"Run {run.run} ended", labels=labels)
+            )
+    return found
+
+
+def _only(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    return values[0] if len(values) else np.empty(0)

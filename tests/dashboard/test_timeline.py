@@ -1,0 +1,89 @@
+from __future__ import annotations
+
+import asyncio
+from math import nan
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+
+from dashboard.model import Event, Run
+from dashboard.timeline import load_steps, timeline_of, worker_losses
+from dashboard.window import Window
+
+if TYPE_CHECKING:
+    from conftest import FakeMetrics, Scraped
+
+START = 1000
+
+
+def window(values: list[float], step: int = 1) -> Window:
+    return Window(START, START + step * len(values), step)
+
+
+@pytest.mark.parametrize(
+    ("users", "expected"),
+    [
+        ([], []),
+        ([nan, nan], []),
+        ([5, 5, 5], []),
+        # Where nothing was known before, it is no step.
+        ([nan, 5, 5], []),
+        ([0, 4, 8, 8, 8], [(1, "Users: 0 to 8")]),
+        # A pause within a ramp does not end it, a longer one does.
+        ([0, 4, 4, 4, 4, 4, 8], [(1, "Users: 0 to 8")]),
+        ([0, 4, 4, 4, 4, 4, 4, 8], [(1, "Users: 0 to 4"), (7, "Users: 4 to 8")]),
+        ([8, nan, nan, 4], [(3, "Users: 8 to 4")]),
+        # One that is replaced at once is no step.
+        ([8, 7, 8, 8], []),
+    ],
+)
+def test_a_ramp_of_users_is_one_step(users: list[float], expected: list[tuple[int, str]]) -> None:
+    found = load_steps(np.array(users, dtype=float), window(users))
+    assert [(event.at - START, event.text) for event in found] == expected
+    assert all(event.kind == "load_step" for event in found)
+
+
+def test_load_steps_of_a_coarser_window_lie_on_its_steps() -> None:
+    (found,) = load_steps(np.array([1.0, 1.0, 3.0, 3.0]), window([1, 1, 3, 3], step=10))
+    assert found.at == START + 20
+
+
+def run(start: float, end: float | None) -> Run:
+    return Run(run="r", start=start, end=end, labels={})
+
+
+def test_a_worker_is_lost_only_while_a_run_goes_on() -> None:
+    workers = [2.0, 2.0, nan, 1.0, 2.0, 0.0]
+    values = np.array(workers)
+    found = worker_losses(values, window(workers), [run(START + 1, START + 5)])
+    assert [(event.at, event.text) for event in found] == [(START + 3, "Worker lost: 1 of 2 left")]
+    found = worker_losses(values, window(workers), [run(START + 1, None)])
+    assert [event.at for event in found] == [START + 3, START + 5]
+    assert worker_losses(values, window(workers), []) == []
+
+
+def test_the_time_line_is_in_order_and_holds_what_lies_in_the_window(
+    scraped: Scraped, fake_metrics: FakeMetrics
+) -> None:
+    async def check() -> None:
+        for second in range(START, START + 20):
+            users = 0 if second < START + 5 else 8
+            fake_metrics.gauge("loadgen_users", users, region="us-east", routing="sticky")
+            fake_metrics.gauge("loadgen_workers", 2 if second < START + 12 else 1)
+            fake_metrics.gauge("loadgen_run_start_timestamp_seconds", START + 3.5, run="r1")
+            fake_metrics.gauge("loadgen_run_end_timestamp_seconds", START + 30.5, run="r1")
+            await scraped.look(fake_metrics, second)
+        note = Event(at=START + 9.25, kind="note", text="new image")
+        await scraped.store.add_events([note, Event(at=START + 90.0, kind="note", text="later")])
+        source = scraped.source()
+        found = await timeline_of(source, Window(START, START + 20, 1))
+        assert [(event.at - START, event.kind, event.text) for event in found] == [
+            (3.5, "run_start", "Run r1 began"),
+            (5.0, "load_step", "Users: 0 to 8"),
+            (9.25, "note", "new image"),
+            (12.0, "worker_lost", "Worker lost: 1 of 2 left"),
+        ]
+        source.close()
+
+    asyncio.run(check())
