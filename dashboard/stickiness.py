@@ -162,7 +162,7 @@ def _steps_of(changes: Sequence[LiveChange], window: Window) -> list[slice]:
     """The steps that tell of each change: from its own on, to before that of the next."""
     first = [int((change.at - window.start) // window.step) for change in changes]
     longest = max(1, int(_SEEN_WITHIN_S // window.step))
-    following = [*first[1:], window.steps]
+    following = [*first[1:], window.steps][: len(first)]
     return [
         slice(begin, min(until, begin + longest))
         for begin, until in zip(first, following, strict=True)

@@ -2,11 +2,14 @@
 
 import { get, Live, post } from "./api.js";
 import { Board } from "./board.js";
+import { Compare } from "./compare.js";
 import { Controls } from "./controls.js";
 import { drawColdStarts, drawEvents } from "./course.js";
 import { Frame } from "./frame.js";
 import { onThemeChange } from "./look.js";
+import { drawMatrix } from "./matrix.js";
 import { State } from "./state.js";
+import { drawStickiness } from "./stickiness.js";
 import { drawTargets } from "./targets.js";
 import { drawVerdict } from "./verdict.js";
 
@@ -20,7 +23,10 @@ const board = new Board({
   onReset: () => controls.follow(),
 });
 
+const compare = new Compare(state, controls);
+
 const POINTS = 300;
+const DETAILS_EVERY = 4;
 const UNMARKED = new Set(["container_starting", "container_process_started", "container_exited"]);
 
 let frame = null;
@@ -29,14 +35,16 @@ let loading = null;
 let events = [];
 let summary = null;
 let distribution = null;
+let compared = null;
+let lives = [];
 let lostSince = null;
 let targetsDown = [];
 let viewKey = "";
 
 /** What has to be loaded anew when it changes; hiding percentiles only draws anew. */
 function keyOf() {
-  const { range, from, to, paused, hidden } = state;
-  return JSON.stringify([range, from, to, paused, [...hidden.region].sort(), [...hidden.routing].sort()]);
+  const { range, from, to, paused, hidden, compare: other } = state;
+  return JSON.stringify([range, from, to, paused, other, [...hidden.region].sort(), [...hidden.routing].sort()]);
 }
 
 function filters() {
@@ -75,6 +83,7 @@ async function load() {
     say(null);
     if (state.following) follow();
     drawLiveState(true);
+    await refreshDetails();
   } catch (error) {
     if (error.name === "AbortError") return;
     say(`${error.message} Trying again.`);
@@ -90,14 +99,8 @@ function bounds() {
   return { start: now - state.range, end: now };
 }
 
-async function loadEvents(signal = undefined) {
-  const end = frame.end + frame.step;
-  const found = await get("/api/events", { start: frame.start, end }, signal);
-  for (const run of controls.runs) {
-    found.push({ at: run.start, kind: "run_start", text: `Run ${run.run} began`, labels: {} });
-    if (run.end !== null) found.push({ at: run.end, kind: "run_end", text: `Run ${run.run} ended`, labels: {} });
-  }
-  return found;
+function loadEvents(signal = undefined) {
+  return get("/api/events", { start: frame.start, end: frame.end + frame.step }, signal);
 }
 
 function follow() {
@@ -125,8 +128,11 @@ function drawBoard(only = null) {
     hidden: state.hidden,
     spans: coldSpans(),
     events: shown.slice(-60),
+    objectives: objectives(),
     since: state.from === null ? firstData() : null,
     distribution,
+    compared,
+    lives,
     reason: targetsDown.length ? targetsDown[0].error : null,
   }, only);
   controls.drawWindow(frame);
@@ -143,37 +149,67 @@ function firstData() {
   return first < frame.steps ? frame.start + first * frame.step - 5 : null;
 }
 
-/** Times in which somebody met a 503, as [from, to). */
+/** Times in which somebody met a 503, by region. */
 function coldSpans() {
-  const cold = new Array(frame.steps).fill(false);
-  for (const { values } of frame.lines("responses_503")) {
-    values.forEach((value, at) => { if (value > 0) cold[at] = true; });
-  }
   const spans = [];
-  cold.forEach((is, at) => {
-    if (!is) return;
+  const last = new Map();
+  const lines = frame.lines("responses_503");
+  for (let at = 0; at < frame.steps; at += 1) {
     const from = frame.start + at * frame.step;
-    const last = spans[spans.length - 1];
-    if (last && last[1] === from) last[1] += frame.step;
-    else spans.push([from, from + frame.step]);
-  });
+    for (const { labels: { region }, values } of lines) {
+      if (!(values[at] > 0)) continue;
+      const open = last.get(region);
+      if (open && open.to >= from) open.to = from + frame.step;
+      else {
+        last.set(region, { region, from, to: from + frame.step });
+        spans.push(last.get(region));
+      }
+    }
+  }
   return spans.slice(-100);
+}
+
+/** What runs were to keep to, while they lasted. */
+function objectives() {
+  return controls.runs.flatMap(({ start, end, objectives: told }) => told.map((one) => ({ ...one, from: start, to: end ?? frame.end })));
 }
 
 async function refreshSummary() {
   if (!frame) return;
   const shown = { start: frame.start, end: frame.end, ...filters() };
   let coldStarts;
-  [summary, distribution, coldStarts] = await Promise.all(
-    ["/api/summary", "/api/distribution", "/api/cold_starts"].map((path) => get(path, shown)),
-  );
+  [summary, distribution, compared, coldStarts, lives] = await Promise.all([
+    get("/api/summary", shown),
+    get("/api/distribution", shown),
+    compare.load(shown),
+    get("/api/cold_starts", shown),
+    get("/api/containers", { start: frame.start, end: frame.end }),
+  ]);
   drawVerdict(summary, frame, controls.known.region);
-  drawColdStarts(coldStarts, controls.known.region);
+  drawColdStarts(coldStarts, controls.known.region, zoomTo);
   drawEvents(events);
-  drawBoard(["distribution"]);
+  drawBoard(["distribution", "container_lives"]);
   const nothing = !controls.known.region.length && !controls.runs.length;
   document.getElementById("welcome").hidden = !nothing;
   document.getElementById("welcome-reason").textContent = targetsDown.map((target) => target.error).join("; ");
+}
+
+/** What costs the server more to work out, and changes little from second to second. */
+async function refreshDetails() {
+  const { region, routing } = filters();
+  const window = { start: frame.start, end: frame.end, region };
+  const [stickiness, matrix] = await Promise.all([
+    get("/api/stickiness", window),
+    get("/api/matrix", { ...window, routing }),
+  ]);
+  drawStickiness(stickiness, controls.known.region);
+  drawMatrix(matrix);
+}
+
+/** A window a little wider than a stretch of time. */
+function zoomTo(from, to) {
+  const margin = Math.max(3, (to - from) / 4);
+  state.change({ from: Math.floor(from - margin), to: Math.ceil(to + margin), run: "" });
 }
 
 function say(text) {
@@ -211,7 +247,7 @@ document.getElementById("note").addEventListener("submit", async (event) => {
 
 /** What the live stream does not carry is asked for now and then. */
 async function refreshOften() {
-  for (;;) {
+  for (let turn = 1; ; turn += 1) {
     // Of a long window a few seconds change little, and cost the server more.
     const pause = Math.min(30, Math.max(2, (frame?.step ?? 0) / 4));
     await new Promise((resolve) => { setTimeout(resolve, pause * 1000); });
@@ -223,8 +259,9 @@ async function refreshOften() {
       const regions = controls.known.region.join();
       await controls.refresh();
       if (state.following) {
-        await refreshSummary();
         events = await loadEvents();
+        await refreshSummary();
+        if (turn % DETAILS_EVERY === 0) await refreshDetails();
       } else {
         drawTargets({ targets: await get("/api/targets"), platform_error: null });
       }
@@ -252,6 +289,7 @@ controls.draw();
 async function begin() {
   try {
     board.build(await get("/api/panels"));
+    board.addTools("distribution", ...compare.tools());
     drawTargets({ targets: await get("/api/targets"), platform_error: null });
   } catch (error) {
     say(`${error.message} Trying again.`);

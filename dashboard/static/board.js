@@ -5,10 +5,28 @@ import { figure, LAYOUT } from "./figures.js";
 import { swatch } from "./look.js";
 import { element } from "./verdict.js";
 
-// Not a panel over time: it has an interface of its own.
-const DISTRIBUTION = {
-  id: "distribution", title: "Distribution of latency", unit: "s", metric: "loadgen_request_duration_seconds",
-  meaning: "Share of answered attempts at each latency, over the whole window.",
+// Charts with an interface of their own.
+const OWN = [
+  {
+    id: "distribution", title: "Distribution of latency", unit: "s", metric: "loadgen_request_duration_seconds",
+    meaning: "Share of answered attempts at each latency, over the whole window.",
+  },
+  {
+    id: "container_lives", title: "Container by container", unit: "", metric: "events of the platform, target_requests_in_flight",
+    meaning: "When each was asked for, booted, served and went.",
+  },
+];
+
+/** Why a chart may be empty though all is well, and what to do. */
+const HINTS = {
+  cold_starts: "No request met a 503 in this window.",
+  cold_start_wait: "No request met a 503 in this window.",
+  edge_overhead: "The server tells no time of its own; have it send Server-Timing: app;dur=…",
+  affinity: "No response named its container; tell the header’s name with --container-header.",
+  cache_hits: "No container tells of a session cache, as the target app does for POST /generate.",
+  containers: "No local edge is scraped; pass --flash-edge to the dashboard.",
+  container_load: "No container is scraped; pass --flash-edge or --modal-app to the dashboard.",
+  container_lives: "No container is known; pass --flash-edge or --modal-app to the dashboard.",
 };
 
 const CONFIG = { displayModeBar: false, responsive: false, doubleClick: false, showTips: false };
@@ -37,14 +55,20 @@ export class Board {
   }
 
   build(panels) {
-    const byId = new Map(panels.map((panel) => [panel.id, panel]));
-    byId.set("distribution", DISTRIBUTION);
-    const made = LAYOUT.filter(({ id }) => byId.has(id)).map((layout) => this.#card(layout, byId.get(layout.id)));
-    document.getElementById("charts").replaceChildren(...made);
+    const byId = new Map([...panels, ...OWN].map((panel) => [panel.id, panel]));
+    for (const box of document.querySelectorAll("#charts [data-group]")) {
+      const here = LAYOUT.filter(({ id, group }) => group === box.dataset.group && byId.has(id));
+      box.replaceChildren(...here.map((layout) => this.#card(layout, byId.get(layout.id))));
+    }
   }
 
   get panelIds() {
-    return [...this.cards.keys()].filter((id) => id !== "distribution");
+    return [...this.cards.values()].filter(({ layout }) => !layout.own).map(({ panel }) => panel.id);
+  }
+
+  /** What stands in the head of a chart beside its legend. */
+  addTools(id, ...tools) {
+    this.cards.get(id).legend.before(...tools);
   }
 
   /** Draw a frame; charts out of sight are drawn when they come into it. */
@@ -64,7 +88,7 @@ export class Board {
     card.dataset.panel = panel.id;
     card.setAttribute("aria-labelledby", `title-${panel.id}`);
     const head = element("div", "card-head");
-    const title = element("h2", "", panel.title);
+    const title = element("h3", "", panel.title);
     title.id = `title-${panel.id}`;
     const legend = element("div", "legend");
     head.append(title, element("p", "", panel.meaning), legend);
@@ -78,7 +102,7 @@ export class Board {
     plot.append(canvas, cursors, empty);
     const foot = element("footer", "", panel.metric);
     card.append(head, plot, foot);
-    this.cards.set(panel.id, { layout, panel, card, plot, canvas, cursors, empty, foot, legend, inSight: false, width: 0 });
+    this.cards.set(layout.id, { layout, panel, card, plot, canvas, cursors, empty, foot, legend, inSight: false, width: 0 });
     this.sight.observe(card);
     this.sizes.observe(plot);
     return card;
@@ -129,7 +153,7 @@ export class Board {
 
   #drawCard(card) {
     const view = { ...this.view, width: card.width, touch: this.touch, frame: this.frame };
-    const { traces, layout, legend, empty } = figure(card.layout, this.frame, view);
+    const { traces, layout, legend, empty, words } = figure(card.layout, this.frame, view);
     card.plot.style.minHeight = `${layout.height}px`;
     window.Plotly.react(card.canvas, traces, { ...layout, width: card.width }, CONFIG);
     if (!card.linked && !card.layout.timeless) this.#link(card);
@@ -140,8 +164,8 @@ export class Board {
     }));
     card.foot.textContent = card.layout.timeless
       ? `${card.panel.metric} · ${time(this.frame.start)} to ${time(this.frame.end)} · ${samplesOf(view.distribution)} samples`
-      : `${card.panel.metric} · a point per ${span(this.frame.step)}`;
-    card.canvas.setAttribute("aria-label", this.#words(card));
+      : `${card.panel.metric}${card.layout.own ? "" : ` · a point per ${span(this.frame.step)}`}`;
+    card.canvas.setAttribute("aria-label", `${card.panel.title}: ${words ?? this.#words(card)}`);
     this.#drawEmpty(card, empty);
   }
 
@@ -156,7 +180,9 @@ export class Board {
       if (to - from >= 2) this.onZoom(from, to);
     });
     card.canvas.on("plotly_doubleclick", () => this.onReset());
-    card.canvas.on("plotly_hover", (event) => this.#cursor(event.points[0]?.x ?? event.xvals?.[0]));
+    // A lane's bar begins where its container does; what counts there is where the pointer is.
+    const at = (event) => (card.layout.own ? event.xvals?.[0] : event.points[0]?.x ?? event.xvals?.[0]);
+    card.canvas.on("plotly_hover", (event) => this.#cursor(at(event)));
     card.canvas.on("plotly_unhover", () => this.#cursor(null));
   }
 
@@ -183,16 +209,14 @@ export class Board {
       .filter(([, value]) => value !== undefined)
       .slice(0, 12)
       .map(([name, value]) => `${name} ${unit === "s" ? duration(value) : unit === "1/s" ? rate(value) : value}`);
-    const until = time(this.frame.end);
-    return lines.length ? `${card.panel.title} until ${until}; latest: ${lines.join(", ")}` : `${card.panel.title}: no data`;
+    return lines.length ? `until ${time(this.frame.end)}; latest: ${lines.join(", ")}` : "no data";
   }
 
   #drawEmpty(card, empty) {
     card.empty.hidden = !empty;
     card.canvas.style.opacity = empty ? 0.35 : 1;
     if (!empty) return;
-    const reason = this.view.reason;
-    const text = element("span", "", reason ?? "Nothing was measured in this window.");
+    const text = element("span", "", this.view.reason ?? HINTS[card.layout.id] ?? "Nothing was measured in this window.");
     card.empty.replaceChildren(element("strong", "", "No data"), text);
     if (card.layout.id === "responses_503" && /^https?:/.test(this.locustUrl)) {
       const link = element("a", "", "Start a run in Locust");

@@ -4,10 +4,13 @@ import { count, duration, time } from "./format.js";
 import { regionColour, swatch } from "./look.js";
 import { element } from "./verdict.js";
 
-export function drawColdStarts(found, regions) {
+const MOST_LANES = 6;
+
+/** `zoom(from, to)` is called with a cold start's times when it is chosen. */
+export function drawColdStarts(found, regions, zoom) {
   const legend = document.getElementById("cold-legend");
   if (!legend.childElementCount) {
-    for (const [kind, text] of [["refusing", "503s"], ["placing", "container placed"], ["booting", "process starting"]]) {
+    for (const [kind, text] of [["refusing", "503s"], ["placing", "container placed"], ["booting", "process starting"], ["answer", "first answer"]]) {
       const item = element("span");
       item.append(element("i", `key ${kind}`), text);
       legend.append(item);
@@ -24,16 +27,23 @@ export function drawColdStarts(found, regions) {
   }
   // One scale for all, so that long ones look long.
   const longest = Math.max(...found.map((cold) => lengthOf(cold)));
-  body.replaceChildren(...found.slice(0, 50).map((cold) => row(cold, longest, regions)));
+  document.getElementById("course-scale").replaceChildren(...[0, 0.5, 1].map((part) => element("span", "", duration(part * longest))));
+  body.replaceChildren(...found.slice(0, 50).map((cold) => row(cold, longest, regions, zoom)));
 }
 
-function row(cold, longest, regions) {
+function row(cold, longest, regions, zoom) {
   const line = document.createElement("tr");
+  const began = element("td");
+  const show = element("button", "link", time(cold.began_at));
+  show.type = "button";
+  show.title = "Show this time on all charts";
+  show.addEventListener("click", () => zoom(beginOf(cold), endOf(cold)));
+  began.append(show);
   const region = element("td");
   region.append(swatch({ colour: regionColour(cold.region, regions), width: 5 }), ` ${cold.region || "all"}`);
   const answer = cold.first_answer_at === null ? "not yet" : duration(cold.first_answer_at - cold.began_at);
   line.append(
-    element("td", "", time(cold.began_at)),
+    began,
     region,
     course(cold, longest),
     element("td", "number", answer),
@@ -44,24 +54,34 @@ function row(cold, longest, regions) {
   return line;
 }
 
+/** The 503s in a lane, and below it one for each container: placed, then starting. */
 function course(cold, longest) {
   const cell = element("td", "course");
+  const shown = cold.containers.slice(0, MOST_LANES);
   const track = element("div", "track");
+  track.style.setProperty("--lanes", 1 + shown.length);
   const from = beginOf(cold);
-  const place = (kind, begin, end) => {
+  const place = (kind, lane, begin, end) => {
     const bar = element("i", kind);
+    bar.style.setProperty("--lane", lane);
     bar.style.left = `${((begin - from) / longest) * 100}%`;
-    bar.style.width = `max(2px, ${((end - begin) / longest) * 100}%)`;
+    if (end !== undefined) bar.style.width = `max(2px, ${((end - begin) / longest) * 100}%)`;
     track.append(bar);
   };
-  place("refusing", cold.began_at, cold.ended_at);
+  place("refusing", 0, cold.began_at, cold.ended_at);
   const words = [`503s for ${duration(cold.ended_at - cold.began_at)}`];
-  for (const { task_id: id, requested_at: requested, process_started_at: started, live_at: live } of cold.containers) {
-    if (started !== null) place("placing", requested, started);
+  shown.forEach(({ task_id: id, requested_at: requested, process_started_at: started, live_at: live }, at) => {
+    if (started !== null) place("placing", at + 1, requested, started);
     if (live !== null) {
-      place("booting", started ?? requested, live);
-      words.push(`${id} live after ${duration(live - requested)}`);
+      place("booting", at + 1, started ?? requested, live);
+      const parts = started === null ? "" : ` (placed in ${duration(started - requested)}, started in ${duration(live - started)})`;
+      words.push(`${id} live after ${duration(live - requested)}${parts}`);
     } else words.push(`${id} not live yet`);
+  });
+  if (cold.containers.length > shown.length) words.push(`${count(cold.containers.length - shown.length)} more containers`);
+  if (cold.first_answer_at !== null) {
+    place("answer", 0, cold.first_answer_at);
+    words.push(`first answer after ${duration(cold.first_answer_at - cold.began_at)}`);
   }
   track.title = words.join("; ");
   track.setAttribute("role", "img");
@@ -74,9 +94,12 @@ function beginOf(cold) {
   return Math.min(cold.began_at, ...cold.containers.map(({ requested_at: at }) => at));
 }
 
+function endOf(cold) {
+  return Math.max(cold.ended_at, cold.first_answer_at ?? 0, ...cold.containers.map(({ live_at: at }) => at ?? 0));
+}
+
 function lengthOf(cold) {
-  const ends = cold.containers.map(({ live_at: at }) => at ?? 0);
-  return Math.max(cold.ended_at, ...ends) - beginOf(cold);
+  return endOf(cold) - beginOf(cold);
 }
 
 export function drawEvents(events) {

@@ -6,6 +6,7 @@ const NONE = "–";
 /** A duration given in seconds as [number, unit]. */
 export function durationParts(seconds) {
   if (seconds === null || seconds === undefined) return [NONE, ""];
+  if (seconds === 0) return ["0", "s"];
   if (seconds < 0.001) return [digits(seconds * 1e6), "µs"];
   if (seconds < 1) return [digits(seconds * 1e3), "ms"];
   return [digits(seconds), "s"];

@@ -15,6 +15,7 @@ export class State extends EventTarget {
     this.to = number(given.get("to"));
     if (!(this.from < this.to)) this.from = this.to = null;
     this.paused = given.get("paused") === "1";
+    this.compare = given.get("compare") ?? "";
     this.hidden = {
       region: new Set(list(given.get("hide_region"))),
       routing: new Set(list(given.get("hide_routing"))),
@@ -57,6 +58,7 @@ export class State extends EventTarget {
       query.set("to", this.to);
     }
     if (this.paused) query.set("paused", "1");
+    if (this.compare) query.set("compare", this.compare);
     for (const [kind, values] of Object.entries(this.hidden)) {
       if (values.size) query.set(`hide_${kind}`, [...values].join(","));
     }

@@ -86,6 +86,7 @@ function words(line) {
   }
   if (line.outcomes.throttled) parts.push(`${count(line.outcomes.throttled)} throttled (429)`);
   if (failed) parts.push(`${count(failed)} failed`);
+  if (line.generator_share >= 0.01) parts.push(`${share(line.generator_share)} of what users waited was the load generator’s own`);
   return `${parts.join("; ")}.`;
 }
 

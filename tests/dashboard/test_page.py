@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import shutil
@@ -11,14 +12,17 @@ import threading
 import time
 import urllib.request
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from dashboard.model import Event
+
 if TYPE_CHECKING:
-    from conftest import FakeTarget
+    from conftest import FakeMetrics, FakeTarget, Scraped
     from playwright.sync_api import Browser, Page
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
@@ -31,6 +35,8 @@ ARGUMENTS = [
     "--no-first-run",
 ]
 REGIONS = {"us-east": 0.01, "eu-west": 0.1}
+MINUTE = 60
+HOSTILE = '<img src=x onerror="document.title=1">'
 
 pytestmark = pytest.mark.end_to_end
 
@@ -137,6 +143,82 @@ def launched(command: list[str]) -> tuple[str, subprocess.Popen[str]]:
     return line.split()[1].rstrip("/"), process
 
 
+@pytest.fixture
+def kept(
+    tmp_path: Path, open_store: type[Scraped], fake_metrics: FakeMetrics
+) -> Iterator[tuple[str, int, int]]:
+    """A dashboard over a minute that has been stored: its address, the minute's start and end."""
+    path = tmp_path / "kept.sqlite"
+    start = int(time.time()) - 300
+    # The browser's driver has an event loop running in this thread.
+    with ThreadPoolExecutor(1) as other:
+        other.submit(lambda: asyncio.run(fill(open_store(path), fake_metrics, start))).result()
+    command = [sys.executable, "-m", "dashboard", "--store", str(path), "--port", "0"]
+    url, process = launched([*command, "--scrape", "http://127.0.0.1:9/metrics"])
+    yield url, start, start + MINUTE
+    process.terminate()
+    process.communicate(timeout=10)
+
+
+async def fill(scraped: Scraped, metrics: FakeMetrics, start: int) -> None:
+    """A cold start, a second container, a lost worker; two generators, one in each region."""
+    run = {"run": "r1"}
+    metrics.gauge("loadgen_run_start_timestamp_seconds", start + 1.0, **run)
+    metrics.gauge("loadgen_run_end_timestamp_seconds", 0, **run)
+    metrics.gauge("loadgen_run_info", 1, objective="p99<150ms", **run)
+    for second in range(MINUTE):
+        for client in REGIONS:
+            for region, latency in REGIONS.items():
+                for routing in ("sticky", "non_sticky"):
+                    one_second(metrics, second, client, region, routing, latency)
+        metrics.gauge("loadgen_workers", 2 if second < 40 else 1)
+        metrics.gauge("loadgen_cpu_ratio", 0.25, process="worker-0")
+        metrics.gauge("edge_containers", 1 if second < 20 else 2, state="live")
+        metrics.gauge("edge_containers", 1 if 15 <= second < 20 else 0, state="starting")
+        metrics.gauge("edge_target_concurrency", 8)
+        metrics.gauge("target_requests_in_flight", second % 4, container="ta-1")
+        metrics.count("target_session_cache_total", 3, container="ta-1", result="hit")
+        metrics.count("target_session_cache_total", 1, container="ta-1", result="miss")
+        await scraped.look(metrics, start + second)
+    await scraped.store.add_events(
+        [
+            Event(at=start + at, kind=f"container_{kind}", text=HOSTILE, labels={"container": name})
+            for at, kind, name in (
+                (0.0, "starting", "ta-1"),
+                (1.0, "process_started", "ta-1"),
+                (2.5, "live", "ta-1"),
+                (15.0, "starting", "ta-2"),
+                (20.0, "live", "ta-2"),
+            )
+        ]
+    )
+    scraped.store.close()
+
+
+def one_second(
+    metrics: FakeMetrics, second: int, client: str, region: str, routing: str, latency: float
+) -> None:
+    labels = {"region": region, "routing": routing}
+    outcome = "cold_start" if second < 3 else "ok"
+    metrics.count("loadgen_requests_total", 5, **labels, outcome=outcome)
+    metrics.gauge("loadgen_users", 6, **labels)
+    if second < 3:
+        return
+    if second == 3:
+        metrics.observe("loadgen_cold_start_wait_seconds", 2.5, **labels)
+    near = latency / 10 if client == region else latency
+    values = [near * (1 + (second * 7 + n) % 5 / 10) for n in range(5)]
+    faster = [value * (0.5 if routing == "sticky" else 1) for value in values]
+    metrics.observe("loadgen_request_duration_seconds", *values, client_region=client, **labels)
+    metrics.observe("loadgen_time_to_first_byte_seconds", *faster, **labels)
+    metrics.observe("loadgen_response_time_seconds", *(value * 2 for value in values), **labels)
+    metrics.observe("loadgen_edge_overhead_seconds", *(value / 4 for value in values), **labels)
+    metrics.observe("loadgen_schedule_lag_seconds", 0.001, **labels)
+    moved = int(second == 21) if routing == "sticky" else 2
+    metrics.count("loadgen_session_requests_total", 5 - moved, **labels, container="same")
+    metrics.count("loadgen_session_requests_total", moved, **labels, container="moved")
+
+
 def api(url: str, path: str) -> Any:
     with urllib.request.urlopen(url + path, timeout=10) as answer:
         return json.load(answer)
@@ -197,6 +279,185 @@ def test_the_page_shows_what_the_interface_tells_and_stays_live(
     context.close()
 
 
+def numbers(lines: list[list[float | None]]) -> list[list[float]]:
+    """The values of lines without their gaps, in an order of their own."""
+    return sorted([value for value in line if value is not None] for line in lines)
+
+
+def added_up(told: Any, label: str) -> list[list[float | None]]:
+    """A panel's lines added up over all labels but one, as a stacked chart shows them."""
+    sums: dict[str, list[float | None]] = {}
+    for line in told["lines"]:
+        values = sums.setdefault(line["labels"][label], [None] * len(line["points"]))
+        for at, (_, value) in enumerate(line["points"]):
+            values[at] = value if values[at] is None else values[at] + (value or 0.0)
+    return list(sums.values())
+
+
+def test_every_panel_shows_the_numbers_that_the_interface_gives(
+    browser: Browser, kept: tuple[str, int, int]
+) -> None:
+    url, start, end = kept
+    # High enough that every chart is in sight, and so drawn.
+    context = browser.new_context(viewport={"width": 1280, "height": 7500})
+    watched = Watched(context.new_page(), url)
+    page = watched.page
+    page.goto(f"{url}/?from={start}&to={end}")
+    panels = [panel["id"] for panel in api(url, "/api/panels")]
+    for panel in (*panels, "distribution", "container_lives"):
+        watched.wait_for_chart(panel)
+    told = {
+        panel: api(url, f"/api/panels/{panel}/data?start={start}&end={end}&step=1")
+        for panel in panels
+    }
+    drawn: dict[str, list[list[float | None]]] = page.evaluate(
+        """panels => Object.fromEntries(panels.map((panel) => [panel,
+            document.querySelector(`[data-panel=${panel}] .canvas`).data.map(
+                (trace) => Array.from(trace.y ?? []))]))""",
+        panels,
+    )
+    given = {
+        panel: [[value for _, value in line["points"]] for line in data["lines"]]
+        for panel, data in told.items()
+    }
+    # Behind response times lies latency.
+    given["response_time"] += given["latency"]
+    for panel in set(panels) - {"throughput", "containers", "heatmap"}:
+        assert any(numbers(given[panel])), panel
+        assert numbers(drawn[panel]) == numbers(given[panel]), panel
+    assert numbers(drawn["throughput"]) == numbers(added_up(told["throughput"], "outcome"))
+    assert numbers(drawn["containers"]) == numbers(added_up(told["containers"], "state"))
+    squares = page.evaluate(
+        "() => document.querySelector('[data-panel=heatmap] .canvas').data[0].z.flat()"
+    )
+    assert sum(value or 0 for value in squares) == pytest.approx(
+        sum(value or 0 for line in given["heatmap"] for value in line)
+    )
+    spread = page.evaluate(
+        "() => document.querySelector('[data-panel=distribution] .canvas').data.map((t) => t.y)"
+    )
+    assert [sum(line) for line in spread] == pytest.approx([1, 1, 1, 1])
+    lanes = page.evaluate(
+        """() => document.querySelector('[data-panel=container_lives] .canvas').data.map(
+            (trace) => [trace.name, trace.x.map((ms) => ms / 1000)])"""
+    )
+    assert lanes == [["starting", [2.5, 5.0]], ["live", [57.5, 40.0]]]
+
+    # Cold starts, events and objectives are marked on every chart of time.
+    marks = page.evaluate(
+        """() => Object.fromEntries([...document.querySelectorAll('[data-panel]')].map((card) =>
+            [card.dataset.panel, card.querySelector('.canvas').layout.shapes ?? []]))"""
+    )
+    assert marks.pop("distribution") == []
+    for panel, shapes in marks.items():
+        spans = [(s["x1"] - s["x0"]) / 1000 for s in shapes if s["type"] == "rect"]
+        assert set(spans) == {3.0}, panel
+        assert sum(s["type"] == "line" for s in shapes) >= 4, panel
+    limits = [s for s in marks["latency"] if s["type"] == "line" and s["yref"] != "paper"]
+    assert [limit["y0"] for limit in limits] == [0.15, 0.15]
+    names = page.evaluate(
+        """() => document.querySelector('[data-panel=responses_503] .canvas').layout
+            .annotations.map((one) => one.text)"""
+    )
+    assert set(names) == {"run began", "worker lost"}
+
+    # What is told in tables.
+    def table(id_: str) -> list[list[str]]:
+        rows: list[list[str]] = page.evaluate(
+            """id => [...document.querySelectorAll(`#${id} tr`)].map((row) =>
+                [...row.children].map(
+                    (cell) => cell.innerText.trim().replaceAll('\u00a0', ' ')))""",
+            id_,
+        )
+        return rows
+
+    assert table("sticky-moves")[0][1:5] == ["1 → 2", "12", "4", "6 (50 %)"]
+    mean = next(row for row in table("sticky-comparisons") if row[:2] == ["eu-west", "mean"])
+    answer = api(url, f"/api/stickiness?start={start}&end={end}")
+    compared = next(
+        one
+        for one in answer["comparisons"]
+        if (one["region"], one["figure"]) == ("eu-west", "mean")
+    )
+    assert mean[2] == f"{compared['sticky'] * 1e3:.1f} ms"
+    assert compared["sticky"] * 2 == pytest.approx(compared["non_sticky"])
+    assert mean[6].startswith("sticky is faster: ")
+    assert ["all containers", "session cache hits", "75 %"] in [
+        row[:3] for row in table("sticky-shares")
+    ]
+    matrix = table("matrix")
+    assert [row[0] for row in matrix] == ["eu-west", "us-east"]
+    # From eu-west its own 10 ms and the 10 ms to us-east are in one bucket; the name decides.
+    best = [["best" in cell for cell in row[1:]] for row in matrix]
+    assert best == [[True, False], [False, True]]
+    east = next(row for row in table("cold-starts") if row[1] == "us-east")
+    assert east[3:] == ["3 s", "60", "4", "10 s"]
+    assert page.locator("img").count() == 0
+    assert watched.trouble == []
+    context.close()
+
+
+def test_zooming_one_chart_zooms_all_and_a_link_shows_the_same(
+    browser: Browser, kept: tuple[str, int, int]
+) -> None:
+    url, start, end = kept
+    context = browser.new_context(viewport={"width": 1280, "height": 1400})
+    watched = Watched(context.new_page(), url)
+    page = watched.page
+    page.goto(f"{url}/?from={start}&to={end}")
+    watched.wait_for_chart("throughput")
+    box = page.locator("[data-panel=throughput] .nsewdrag").bounding_box()
+    assert box is not None
+    middle = box["y"] + box["height"] / 2
+    page.mouse.move(box["x"] + box["width"] * 0.25, middle)
+    page.mouse.down()
+    page.mouse.move(box["x"] + box["width"] * 0.75, middle, steps=8)
+    page.mouse.up()
+    page.wait_for_url("**/?from=*")
+    page.wait_for_function("before => !location.search.includes(`from=${before}&`)", arg=start)
+    query = dict(part.split("=") for part in page.url.partition("?")[2].split("&"))
+    assert abs(int(query["from"]) - (start + MINUTE // 4)) <= 2
+    assert abs(int(query["to"]) - (start + 3 * MINUTE // 4)) <= 2
+    ranges = """() => ['throughput', 'latency', 'responses_503'].map((panel) =>
+        document.querySelector(`[data-panel=${panel}] .canvas`).layout.xaxis.range.join())"""
+    page.wait_for_function(f"() => new Set(({ranges})()).size === 1")
+
+    # A selection that was kept stays beside the one that is chosen later, also behind a link.
+    page.locator("[data-panel=distribution]").scroll_into_view_if_needed()
+    watched.wait_for_chart("distribution")
+    page.locator("#keep").click()
+    page.get_by_role("button", name="eu-west").click()
+    page.locator("[data-panel=distribution]").scroll_into_view_if_needed()
+    both = "() => document.querySelector('[data-panel=distribution] .canvas')?.data?.length === 2"
+    page.wait_for_function(both)
+    legend = page.locator("[data-panel=distribution] .legend")
+    page.wait_for_function(
+        """() => document.querySelector('[data-panel=distribution] .legend').innerText
+            .match(/ samples/g)?.length === 2"""
+    )
+    shown = legend.all_inner_texts()
+    link = page.url
+    assert "compare=kept" in link
+    page.goto(link)
+    page.locator("[data-panel=distribution]").scroll_into_view_if_needed()
+    page.wait_for_function(both)
+    assert legend.all_inner_texts() == shown
+    window = f"start={query['from']}&end={query['to']}&merged=true"
+    (whole,) = api(url, f"/api/distribution?{window}")["lines"]
+    (part,) = api(url, f"/api/distribution?{window}&region=us-east")["lines"]
+    for line in (whole, part):
+        assert f"{line['samples']:,.0f} samples" in shown[0]
+
+    # The keyboard: Escape follows the present again, the space bar pauses.
+    page.keyboard.press("Escape")
+    page.get_by_text("Live", exact=True).wait_for()
+    page.evaluate("() => document.activeElement.blur()")
+    page.keyboard.press("Space")
+    page.get_by_text("Paused").wait_for()
+    assert watched.trouble == []
+    context.close()
+
+
 def test_the_page_comes_back_by_itself_after_the_server_has_gone(
     browser: Browser, tmp_path: Path, fake_target: FakeTarget
 ) -> None:
@@ -225,8 +486,7 @@ def test_on_a_phone_in_the_dark_with_nothing_to_show_it_says_what_to_do(
     browser: Browser, dashboard: tuple[str, list[str]], fake_target: FakeTarget
 ) -> None:
     url, _ = dashboard
-    hostile = '<img src=x onerror="document.title=1">'
-    fake_target.answer = lambda: f"loadgen_users{{region='{hostile}'}} 1\n".encode()
+    fake_target.answer = lambda: f"loadgen_users{{region='{HOSTILE}'}} 1\n".encode()
     context = browser.new_context(
         viewport={"width": 375, "height": 700}, color_scheme="dark", has_touch=True
     )

@@ -186,6 +186,10 @@ def test_moves_are_booked_to_the_change_that_they_follow(
     assert [one.least for one in found] == pytest.approx([13 / 3, 4.0])
 
 
+def test_without_a_change_nothing_is_told_of_moves(scraped: Scraped) -> None:
+    assert ask(scraped, lambda source: moves_of(source, [], window(), {})) == []
+
+
 def test_a_change_without_known_users_has_no_expectation(scraped: Scraped) -> None:
     changes = [LiveChange(at=START + 1.0, before=frozenset("a"), after=frozenset("ab"))]
     (found,) = ask(scraped, lambda source: moves_of(source, changes, window(), {}))

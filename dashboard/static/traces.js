@@ -1,0 +1,72 @@
+// Lines as Plotly draws them, and what they are called and look like.
+
+import { ROUTING_NAMES, DASHES, regionColour } from "./look.js";
+
+const LONGEST_BRIDGE = 2;
+
+/**
+ * Percentiles have nothing to say of a second whose scrape came late or in which nothing was
+ * answered. At one point per second such holes are bridged if they are short: the line is drawn
+ * across, and no point is made up.
+ */
+export function bridged(x, values, frame) {
+  if (frame.step > 1) return [x, values];
+  const kept = values.map((value, at) => {
+    if (value !== null) return true;
+    let from = at;
+    while (from > 0 && values[from - 1] === null && at - from <= LONGEST_BRIDGE) from -= 1;
+    let to = at;
+    while (to < values.length - 1 && values[to + 1] === null && to - at <= LONGEST_BRIDGE) to += 1;
+    return from === 0 || to === values.length - 1 || to - from + 1 > LONGEST_BRIDGE;
+  });
+  if (kept.every(Boolean)) return [x, values];
+  return [x.filter((_, at) => kept[at]), values.filter((_, at) => kept[at])];
+}
+
+export function trace(x, values, { name, colour, dash = "solid", width = 2, opacity = 1, unit = "", format = ",.3~g", ...more }) {
+  const alone = values.map((value, at) => value !== null && (values[at - 1] ?? null) === null && (values[at + 1] ?? null) === null);
+  const dotted = alone.includes(true);
+  return {
+    type: "scatter",
+    // A point without neighbours is no line; it is drawn as a dot.
+    mode: dotted ? "lines+markers" : "lines",
+    ...(dotted ? { marker: { color: colour, size: alone.map((is) => (is ? 5 : 0)), line: { width: 0 } } } : {}),
+    x,
+    y: values,
+    name,
+    line: { color: colour, width, dash },
+    opacity,
+    connectgaps: false,
+    hovertemplate: `%{y:${format}}${unit}<extra>${name}</extra>`,
+    ...more,
+  };
+}
+
+/** What is drawn must not be markup: Plotly understands some. */
+export function plain(text) {
+  return String(text).replace(/[<>&%{}$]/g, "");
+}
+
+export function named(labels, ...parts) {
+  return plain([labels.region, ROUTING_NAMES[labels.routing] ?? labels.routing, ...parts].filter(Boolean).join(" · "));
+}
+
+export function look(labels, view) {
+  return { colour: regionColour(labels.region ?? "", view.regions), dash: DASHES[labels.routing] ?? "solid" };
+}
+
+export function summed(lines, keyOf, length) {
+  const sums = new Map();
+  for (const { labels, values } of lines) {
+    const key = keyOf(labels);
+    if (!sums.has(key)) sums.set(key, new Array(length).fill(null));
+    const sum = sums.get(key);
+    values.forEach((value, at) => { if (value !== null) sum[at] = (sum[at] ?? 0) + value; });
+  }
+  return sums;
+}
+
+export function faded(colour, alpha) {
+  const [r, g, b] = [1, 3, 5].map((at) => parseInt(colour.slice(at, at + 2), 16));
+  return `rgba(${r},${g},${b},${alpha})`;
+}
