@@ -8,17 +8,11 @@ from typing import Final
 __all__ = ["Objective", "objectives_of"]
 
 _LABEL: Final = "objective"
-_PANELS: Final = {
-    "": "latency",
-    "latency": "latency",
-    "response_time": "response_time",
-    "time_to_first_byte": "time_to_first_byte",
-    "edge_overhead": "edge_overhead",
-}
-_UNITS_S: Final = {"us": 1e-6, "ms": 1e-3, "s": 1.0}
+_PANELS: Final = {"": "latency", "response_time": "response_time"}
+_UNITS_S: Final = {"us": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
 _FORM: Final = re.compile(
-    r"(?:(?P<of>[a-z_]+)\.)?p(?P<percentile>\d{1,2}(?:\.\d+)?)\s*<=?\s*"
-    r"(?P<limit>\d+(?:\.\d+)?)\s*(?P<unit>us|ms|s)"
+    r"(?:(?P<of>[a-z_]+)\.)?p(?P<percentile>100|\d{1,2}(?:\.\d+)?)\s*<=?\s*"
+    r"(?P<limit>\d+(?:\.\d+)?)\s*(?P<unit>us|ms|s|m|h)"
 )
 
 

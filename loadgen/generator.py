@@ -188,6 +188,8 @@ class Generator:
         started = time.time()
         moment = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(started))
         info = {"target": self.platform.describe(), "regions": ",".join(self.urls)}
+        if objectives := self.options.objectives or self.options.find_capacity:
+            info["objective"] = ",".join(map(str, objectives))
         self.runs.append(Run(f"{moment}-{secrets.token_hex(2)}", started, info=info))
         del self.runs[:-_MOST_RUNS]
 

@@ -64,6 +64,7 @@ class Options:
     capacity_warmup_s: float = 60.0
     capacity_rates: RateRange = DEFAULT_RATES
     capacity_resolution: float = 0.05
+    objectives: tuple[Objective, ...] = ()
     dashboard_url: str = "http://127.0.0.1:8000"
     summary_json: str | None = None
 
@@ -423,6 +424,15 @@ OPTIONS: Final = (
         _region,
         "where this process runs, a label of its figures; without it MODAL_REGION, as on Modal",
         in_form=False,
+    ),
+    Option(
+        "objective",
+        "OBJECTIVES",
+        _FIGURES,
+        parse_objectives,
+        "what the run is to hold, as for --find-capacity; the dashboard draws its percentiles as "
+        "lines",
+        field="objectives",
     ),
     Option(
         "metrics-host",

@@ -15,7 +15,18 @@ def test_objectives_of_a_run_are_lines_of_their_panels() -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "errors<0.1%", "share_503<1%", "p99>50ms", "p99<50", "mars.p99<1s", "p99<<1s"]
+    "text",
+    [
+        "",
+        "errors<0.1%",
+        "share_503<1%",
+        "p99>50ms",
+        "p99<50",
+        "mars.p99<1s",
+        "time_to_first_byte.p99<1s",
+        "p101<1s",
+        "p99<<1s",
+    ],
 )
 def test_what_no_chart_shows_has_no_line(text: str) -> None:
     assert objectives_of({"objective": text}) == []

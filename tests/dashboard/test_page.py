@@ -458,6 +458,23 @@ def test_zooming_one_chart_zooms_all_and_a_link_shows_the_same(
     context.close()
 
 
+def test_on_a_phone_nothing_is_wider_than_the_screen(
+    browser: Browser, kept: tuple[str, int, int]
+) -> None:
+    url, start, end = kept
+    context = browser.new_context(viewport={"width": 375, "height": 7000}, has_touch=True)
+    watched = Watched(context.new_page(), url)
+    page = watched.page
+    page.goto(f"{url}/?from={start}&to={end}&compare=before")
+    for panel in ("latency", "response_time", "container_lives", "generator"):
+        watched.wait_for_chart(panel)
+    page.locator("#sticky-moves", has_text="as few as possible").wait_for()
+    page.locator("#matrix .best").first.wait_for()
+    assert page.evaluate("() => document.documentElement.scrollWidth") == 375
+    assert watched.trouble == []
+    context.close()
+
+
 def test_the_page_comes_back_by_itself_after_the_server_has_gone(
     browser: Browser, tmp_path: Path, fake_target: FakeTarget
 ) -> None:

@@ -11,6 +11,7 @@ from locust.runners import WorkerRunner
 
 from loadgen.errors import UsageError
 from loadgen.generator import Generator, generator_of
+from loadgen.objective import parse_objectives
 from loadgen.options import Options
 from loadgen.request_body import Body
 from loadgen.request_file import MOST_NAMES
@@ -31,6 +32,23 @@ class Connected(WorkerRunner):
 def test_an_environment_without_a_generator_says_how_to_get_one():
     with pytest.raises(RuntimeError, match=r"fire environment\.events\.init"):
         generator_of(Environment())
+
+
+@pytest.mark.parametrize(
+    ("options", "objective"),
+    [
+        (OPTIONS, None),
+        (
+            replace(OPTIONS, objectives=parse_objectives("p99<50ms, errors<1%")),
+            "p99<50ms,errors<1%",
+        ),
+        (replace(OPTIONS, find_capacity=parse_objectives("p95<=1s")), "p95<=1s"),
+    ],
+)
+def test_a_run_tells_its_objectives(options, objective):
+    generator = Generator(Environment(), options)
+    generator.run_started()
+    assert generator.runs[-1].info.get("objective") == objective
 
 
 def test_a_worker_told_to_start_users_before_its_target_is_known_waits_for_it():
