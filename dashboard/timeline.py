@@ -7,25 +7,29 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dashboard.model import Event, Run
-from dashboard.source import Source
+from dashboard.source import Scalars, Source
 from dashboard.window import Window
 
-__all__ = ["load_steps", "timeline_of", "worker_losses"]
+__all__ = ["load_steps", "timeline_of", "worker_changes"]
 
 _PAUSE_S: Final = 5
 """Changes of the number of users this close to each other are one step."""
+
+_WORKER_CHANGES: Final = ("lost", "returned")
 
 
 async def timeline_of(source: Source, window: Window) -> list[Event]:
     """What happened in the window, in order."""
     runs = await source.runs()
     users = await source.gauges("loadgen_users", window, by=(), match={})
-    workers = await source.gauges("loadgen_workers", window, by=(), match={})
+    workers = await source.increases(
+        "loadgen_worker_changes_total", window, by=("change",), match={}
+    )
     found = [
         *await source.events(window.start, window.end),
         *_run_events(runs),
         *load_steps(_only(users.values), window),
-        *worker_losses(_only(workers.values), window, runs),
+        *worker_changes(workers, window),
     ]
     within = (event for event in found if window.start <= event.at < window.end)
     return sorted(within, key=lambda event: event.at)
@@ -55,17 +59,18 @@ def load_steps(users: NDArray[np.float64], window: Window) -> list[Event]:
     return found
 
 
-def worker_losses(workers: NDArray[np.float64], window: Window, runs: Sequence[Run]) -> list[Event]:
-    """When there were fewer processes that make load than before, while a run went on."""
-    known = np.flatnonzero(~np.isnan(workers))
-    values = workers[known]
+def worker_changes(counted: Scalars, window: Window) -> list[Event]:
+    """When workers were lost without a word, and when they came back."""
     found: list[Event] = []
-    for fall in (np.flatnonzero(np.diff(values) < 0) + 1).tolist():
-        at = float(window.start + int(known[fall]) * window.step)
-        if any(run.start <= at and (run.end is None or at < run.end) for run in runs):
-            before, after = values[fall - 1], values[fall]
-            text = f"Worker lost: {after:g} of {before:g} left"
-            found.append(Event(at=at, kind="worker_lost", text=text))
+    for labels, values in zip(counted.labels, counted.values, strict=True):
+        change = dict(labels).get("change", "")
+        if change not in _WORKER_CHANGES:
+            continue
+        for step in np.flatnonzero(np.nan_to_num(values) > 0).tolist():
+            at = float(window.start + step * window.step)
+            number = round(values[step])
+            who = "Worker" if number == 1 else f"{number} workers"
+            found.append(Event(at=at, kind=f"worker_{change}", text=f"{who} {change}"))
     return found
 
 

@@ -11,6 +11,7 @@ const NAMES = {
   autoscaler_updated: "autoscaler changed",
   faults_changed: "faults changed",
   worker_lost: "worker lost",
+  worker_returned: "worker returned",
 };
 const LONGEST_NAME = 28;
 const MOST_ROWS = 3;
@@ -84,7 +85,7 @@ function nameOf({ kind, text }) {
 
 function colourOf(kind) {
   if (kind === "worker_lost" || kind === "container_failed") return "--bad";
-  return kind.startsWith("run") || kind === "load_step" || kind === "autoscaler_updated" ? "--accent" : "--faint";
+  return kind.startsWith("run") || kind === "load_step" || kind === "autoscaler_updated" || kind === "worker_returned" ? "--accent" : "--faint";
 }
 
 /** A region's spans, or those of all without overlaps, so that none is shaded twice. */

@@ -172,6 +172,7 @@ async def fill(scraped: Scraped, metrics: FakeMetrics, start: int) -> None:
                 for routing in ("sticky", "non_sticky"):
                     one_second(metrics, second, client, region, routing, latency)
         metrics.gauge("loadgen_workers", 2 if second < 40 else 1)
+        metrics.count("loadgen_worker_changes_total", int(second == 40), change="lost")
         metrics.gauge("loadgen_cpu_ratio", 0.25, process="worker-0")
         metrics.gauge("edge_containers", 1 if second < 20 else 2, state="live")
         metrics.gauge("edge_containers", 1 if 15 <= second < 20 else 0, state="starting")

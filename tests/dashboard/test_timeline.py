@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from dashboard.model import Event, Run
-from dashboard.timeline import load_steps, timeline_of, worker_losses
+from dashboard.model import Event
+from dashboard.source import Scalars
+from dashboard.timeline import load_steps, timeline_of, worker_changes
 from dashboard.window import Window
 
 if TYPE_CHECKING:
@@ -49,18 +50,17 @@ def test_load_steps_of_a_coarser_window_lie_on_its_steps() -> None:
     assert found.at == START + 20
 
 
-def run(start: float, end: float | None) -> Run:
-    return Run(run="r", start=start, end=end, labels={})
-
-
-def test_a_worker_is_lost_only_while_a_run_goes_on() -> None:
-    workers = [2.0, 2.0, nan, 1.0, 2.0, 0.0]
-    values = np.array(workers)
-    found = worker_losses(values, window(workers), [run(START + 1, START + 5)])
-    assert [(event.at, event.text) for event in found] == [(START + 3, "Worker lost: 1 of 2 left")]
-    found = worker_losses(values, window(workers), [run(START + 1, None)])
-    assert [event.at for event in found] == [START + 3, START + 5]
-    assert worker_losses(values, window(workers), []) == []
+def test_workers_that_are_lost_or_come_back_are_told_and_those_that_join_are_not() -> None:
+    counted = Scalars(
+        tuple((("change", change),) for change in ("joined", "lost", "returned")),
+        np.array([[2, 0, 0, 0], [0, 1, nan, 2], [0, 0, 0, 1]], dtype=float),
+    )
+    found = worker_changes(counted, Window(START, START + 40, 10))
+    assert [(event.at - START, event.kind, event.text) for event in found] == [
+        (10, "worker_lost", "Worker lost"),
+        (30, "worker_lost", "2 workers lost"),
+        (30, "worker_returned", "Worker returned"),
+    ]
 
 
 def test_the_time_line_is_in_order_and_holds_what_lies_in_the_window(
@@ -70,7 +70,8 @@ def test_the_time_line_is_in_order_and_holds_what_lies_in_the_window(
         for second in range(START, START + 20):
             users = 0 if second < START + 5 else 8
             fake_metrics.gauge("loadgen_users", users, region="us-east", routing="sticky")
-            fake_metrics.gauge("loadgen_workers", 2 if second < START + 12 else 1)
+            lost = int(second == START + 12)
+            fake_metrics.count("loadgen_worker_changes_total", lost, change="lost")
             fake_metrics.gauge("loadgen_run_start_timestamp_seconds", START + 3.5, run="r1")
             fake_metrics.gauge("loadgen_run_end_timestamp_seconds", START + 30.5, run="r1")
             await scraped.look(fake_metrics, second)
@@ -82,7 +83,7 @@ def test_the_time_line_is_in_order_and_holds_what_lies_in_the_window(
             (3.5, "run_start", "Run r1 began"),
             (5.0, "load_step", "Users: 0 to 8"),
             (9.25, "note", "new image"),
-            (12.0, "worker_lost", "Worker lost: 1 of 2 left"),
+            (12.0, "worker_lost", "Worker lost"),
         ]
         source.close()
 
