@@ -60,14 +60,16 @@ async function load() {
   loading = mine;
   board.loading(true);
   try {
-    await controls.refresh();
+    const known = controls.refresh();
+    // What is hidden is told by naming what is left; for that all there is must be known.
+    if (state.hidden.region.size || state.hidden.routing.size) await known;
     const { start, end } = bounds();
     // Twice as many points as this would not be told apart on most screens.
     const step = Math.max(1, Math.ceil((end - start) / POINTS));
     const asked = { start, end, step, ...filters() };
     // The first panel tells the step; the others follow it.
     const [firstId, ...otherIds] = board.panelIds;
-    const first = await get(`/api/panels/${firstId}/data`, asked, mine.signal);
+    const [first] = await Promise.all([get(`/api/panels/${firstId}/data`, asked, mine.signal), known]);
     const made = new Frame(first.start, first.step, (first.end - first.start) / first.step);
     made.load(firstId, first);
     const exact = { ...asked, start: first.start, end: first.end, step: first.step };
@@ -76,9 +78,12 @@ async function load() {
       if (frame === made) drawBoard([id]);
     });
     frame = made;
-    events = await loadEvents(mine.signal);
     drawBoard([firstId]);
-    await Promise.all(rest);
+    await Promise.all([...rest, loadEvents(mine.signal).then((found) => {
+      events = found;
+      // Those that were drawn before lack the marks.
+      if (frame === made) drawBoard([...made.panels.keys()]);
+    })]);
     await refreshSummary();
     say(null);
     if (state.following) follow();
@@ -288,9 +293,10 @@ viewKey = keyOf();
 controls.draw();
 async function begin() {
   try {
-    board.build(await get("/api/panels"));
+    const [panels, targets] = await Promise.all([get("/api/panels"), get("/api/targets")]);
+    board.build(panels);
     board.addTools("distribution", ...compare.tools());
-    drawTargets({ targets: await get("/api/targets"), platform_error: null });
+    drawTargets({ targets, platform_error: null });
   } catch (error) {
     say(`${error.message} Trying again.`);
     setTimeout(begin, 2000);

@@ -3,7 +3,6 @@
 import { floor, logAxis, timeAxis, valueAxis, wholes } from "./axes.js";
 import { PERCENTILE_LOOK, PERCENTILE_NAMES } from "./controls.js";
 import { faceted } from "./facets.js";
-import { plotTime } from "./format.js";
 import { lanes } from "./lanes.js";
 import { OUTCOME_NAMES, ROUTING_NAMES, css, outcomeColour, regionColour, stateColour } from "./look.js";
 import { eventNames, marks, objectiveNames } from "./marks.js";
@@ -40,7 +39,7 @@ export const LAYOUT = [
  */
 export function figure(panel, frame, view) {
   const lines = frame.lines(panel.id).filter(({ labels }) => shown(labels, view.hidden));
-  const x = frame.times().map(plotTime);
+  const x = frame.plotTimes();
   const own = { ...view, height: panel.height, objectives: objectivesOf(panel.id, frame, view) };
   const made = panel.draw(lines, x, own);
   const layout = {

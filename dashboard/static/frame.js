@@ -1,5 +1,7 @@
 // The numbers of one view: all panels on one grid of times, so that live points fall into place.
 
+import { plotTime } from "./format.js";
+
 export class Frame {
   constructor(start, step, steps) {
     this.start = start;
@@ -9,12 +11,18 @@ export class Frame {
     this.revision = 0;
   }
 
+  #times = { start: null, values: [] };
+
   get end() {
     return this.start + this.step * this.steps;
   }
 
-  times() {
-    return Array.from({ length: this.steps }, (_, index) => this.start + index * this.step);
+  /** The points' times as charts take them; worked out once, since all charts have the same. */
+  plotTimes() {
+    if (this.#times.start !== this.start) {
+      this.#times = { start: this.start, values: Array.from({ length: this.steps }, (_, index) => plotTime(this.start + index * this.step)) };
+    }
+    return this.#times.values;
   }
 
   lines(panel) {

@@ -25,6 +25,8 @@ export const DASHES = { sticky: "solid", non_sticky: "dot" };
 export const ROUTING_NAMES = { sticky: "sticky", non_sticky: "not sticky" };
 
 const dark = window.matchMedia("(prefers-color-scheme: dark)");
+const colours = new Map();
+dark.addEventListener("change", () => colours.clear());
 
 export function onThemeChange(callback) {
   dark.addEventListener("change", callback);
@@ -47,8 +49,10 @@ export function stateColour(state) {
   return (STATES[state] ?? STATES.draining)[dark.matches ? 1 : 0];
 }
 
+/** A colour of the style sheet; asked for once, since every line of every chart has one. */
 export function css(name) {
-  return getComputedStyle(document.documentElement).getPropertyValue(name).trim();
+  if (!colours.get(name)) colours.set(name, getComputedStyle(document.documentElement).getPropertyValue(name).trim());
+  return colours.get(name);
 }
 
 /** A short line as it is drawn in the charts, for legends. */
