@@ -47,8 +47,9 @@ bench-loadgen: .venv/installed ## The load generator's speed beside its peers'; 
 bench-edge: .venv/installed ## The local edge's speed beside nginx and HAProxy
 	@$(BIN)/python -m benchmarks.bench_edge $(BENCH)
 
-bench-dashboard: .venv/installed ## The dashboard over a day's run, beside Prometheus
+bench-dashboard: .venv/installed ## The dashboard over a day's run, beside Prometheus, and its page in a browser
 	@$(BIN)/python -m benchmarks.bench_dashboard $(BENCH)
+	@$(BIN)/python -m benchmarks.bench_page
 
 bench-memory: .venv/installed ## The load generator's memory over ten minutes, and the start of 5,000 users
 	@$(BIN)/python -m benchmarks.bench_memory $(BENCH)
