@@ -75,7 +75,9 @@ export class Board {
   draw(frame, view, only = null) {
     this.frame = frame;
     this.view = view;
-    for (const id of only ?? this.cards.keys()) this.dirty.add(id);
+    for (const [id, { layout }] of this.cards) {
+      if (!only || only.includes(id) || only.includes(layout.behind)) this.dirty.add(id);
+    }
     this.#drawSoon();
   }
 

@@ -12,13 +12,13 @@ import { bridged, faded, look, named, plain, summed, trace } from "./traces.js";
 /**
  * Panels in the order of the page, by the group they stand in. `wide` ones take a whole row. Those
  * with an `own` interface are not among the panels of /api/panels; `timeless` ones have no axis of
- * time.
+ * time. `behind` is a panel whose lines are drawn too.
  */
 export const LAYOUT = [
   { id: "responses_503", group: "overview", draw: refusals, wide: true, height: 210 },
   { id: "latency", group: "overview", draw: percentiles, wide: true, height: 300 },
   { id: "throughput", group: "overview", draw: outcomes, wide: true, height: 240 },
-  { id: "response_time", group: "latency", draw: responseTimes, wide: true, height: 280 },
+  { id: "response_time", group: "latency", draw: responseTimes, behind: "latency", wide: true, height: 280 },
   { id: "time_to_first_byte", group: "latency", draw: percentiles, height: 250 },
   { id: "edge_overhead", group: "latency", draw: percentiles, height: 250 },
   { id: "heatmap", group: "latency", draw: heatmap, wide: true, height: 260 },
@@ -40,7 +40,7 @@ export const LAYOUT = [
 export function figure(panel, frame, view) {
   const lines = frame.lines(panel.id).filter(({ labels }) => shown(labels, view.hidden));
   const x = frame.plotTimes();
-  const own = { ...view, height: panel.height, objectives: objectivesOf(panel.id, frame, view) };
+  const own = { ...view, height: panel.height, behind: panel.behind, objectives: objectivesOf(panel.id, frame, view) };
   const made = panel.draw(lines, x, own);
   const layout = {
     ...base(own),
@@ -199,7 +199,7 @@ function percentile({ labels, values, faint }, x, view, suffix) {
 
 /** Response time over latency, so that what retries and queueing add lies between the two. */
 function responseTimes(lines, x, view) {
-  const latency = view.frame.lines("latency").filter(({ labels }) => shown(labels, view.hidden));
+  const latency = view.frame.lines(view.behind).filter(({ labels }) => shown(labels, view.hidden));
   const made = percentiles(lines, x, view, latency);
   return { ...made, legend: [{ name: "response time", colour: css("--text") }, { name: "latency of the same requests", colour: css("--faint") }] };
 }
