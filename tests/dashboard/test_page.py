@@ -311,18 +311,28 @@ def test_every_panel_shows_the_numbers_that_the_interface_gives(
         panel: api(url, f"/api/panels/{panel}/data?start={start}&end={end}&step=1")
         for panel in panels
     }
-    drawn: dict[str, list[list[float | None]]] = page.evaluate(
-        """panels => Object.fromEntries(panels.map((panel) => [panel,
-            document.querySelector(`[data-panel=${panel}] .canvas`).data.map(
-                (trace) => Array.from(trace.y ?? []))]))""",
-        panels,
-    )
     given = {
         panel: [[value for _, value in line["points"]] for line in data["lines"]]
         for panel, data in told.items()
     }
     # Behind response times lies latency.
     given["response_time"] += given["latency"]
+    # Charts are drawn one after the other, some of them again when what belongs to them has come.
+    page.wait_for_function(
+        """behind => [...document.querySelectorAll('[data-panel]')].every((card) => {
+            const { data, layout } = card.querySelector('.canvas');
+            if (card.dataset.panel === 'response_time' && data.length !== behind) return false;
+            return card.dataset.panel === 'distribution'
+                || layout.shapes.filter((shape) => shape.type === 'line').length >= 4;
+        })""",
+        arg=len(given["response_time"]),
+    )
+    drawn: dict[str, list[list[float | None]]] = page.evaluate(
+        """panels => Object.fromEntries(panels.map((panel) => [panel,
+            document.querySelector(`[data-panel=${panel}] .canvas`).data.map(
+                (trace) => Array.from(trace.y ?? []))]))""",
+        panels,
+    )
     for panel in set(panels) - {"throughput", "containers", "heatmap"}:
         assert any(numbers(given[panel])), panel
         assert numbers(drawn[panel]) == numbers(given[panel]), panel
@@ -363,6 +373,9 @@ def test_every_panel_shows_the_numbers_that_the_interface_gives(
     assert set(names) == {"run began", "worker lost"}
 
     # What is told in tables.
+    page.locator("#sticky-moves", has_text="as few as possible").wait_for()
+    page.locator("#matrix .best").first.wait_for()
+
     def table(id_: str) -> list[list[str]]:
         rows: list[list[str]] = page.evaluate(
             """id => [...document.querySelectorAll(`#${id} tr`)].map((row) =>
