@@ -42,27 +42,27 @@ def test_a_slow_a_garbled_and_a_dead_target_do_not_hold_up_a_good_one(
         target.metrics.gauge("loadgen_users", 1)
 
     def late() -> bytes:
-        time.sleep(0.7)
+        time.sleep(3.0)
         return b"loadgen_users 1\n"
 
     slow.answer = late
     garbled.answer = lambda: b"loadgen_users 1\nloadgen_workers two\n"
     dead.close()
-    collector = collected(tmp_path / "s.sqlite", fake_targets, 2.4, scrape_timeout_s=0.3)
+    collector = collected(tmp_path / "s.sqlite", fake_targets, 3.4, scrape_timeout_s=1.0)
     by_url = {status.target.url: status for status in collector.status()}
     assert by_url[good.url].up
     assert by_url[good.url].error is None
-    assert by_url[slow.url].error == f"{slow.url}: no full answer within 0.3 s"
+    assert by_url[slow.url].error == f"{slow.url}: no full answer within 1 s"
     assert by_url[garbled.url].error == (
         f"{garbled.url}: line 2: expected a number at the end, got 'two'"
     )
     assert by_url[dead.url].error == f"{dead.url}: connection refused: nothing listens there"
     assert not any(by_url[target.url].up for target in (slow, garbled, dead))
     took = {url: status.duration_s or 0.0 for url, status in by_url.items()}
-    assert 0.3 <= took[slow.url] < 0.7
-    assert 0 < took[dead.url] < 0.3
+    assert 1.0 <= took[slow.url] < 3.0
+    assert 0 < took[dead.url] < took[slow.url]
     # The good one was looked at and stored again and again, and waited for none of them.
-    assert 0 < took[good.url] < 0.3
+    assert 0 < took[good.url] < took[slow.url]
     connection = sqlite3.connect(tmp_path / "s.sqlite")
     keys = connection.execute("SELECT id FROM point_1").fetchall()
     connection.close()
