@@ -119,6 +119,7 @@ class Processes:
             *("--store", str(self._folder / "dashboard.sqlite")),
             *("--scrape", f"http://127.0.0.1:{self._metrics}/metrics"),
             *("--flash-edge", f"http://127.0.0.1:{self._edge}"),
+            DASHBOARD_PROMETHEUS=self.prometheus,
             DASHBOARD_TOKEN_FILE=str(self._folder / "token"),
         )
 
@@ -295,7 +296,8 @@ def check_figures(http, stack: Stack, since: float) -> None:
 
 
 def regions_on_dashboard(http, stack: Stack, panel: str, since: float) -> set[str]:
-    window = urlencode({"start": f"{since:.0f}", "end": f"{time.time():.0f}"})
+    end = max(time.time(), since + 1)
+    window = urlencode({"start": f"{since:.0f}", "end": f"{end:.0f}"})
     answer = http.get(
         f"{stack.dashboard}/api/panels/{panel}/data?{window}",
         headers={"Authorization": f"Bearer {stack.token()}"},
