@@ -1,10 +1,11 @@
 """The verdict: what a window comes to, per region and routing, in a few numbers."""
 
 from dataclasses import dataclass
-from math import nan
+from math import ceil, nan
 from typing import Final
 
 import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 from dashboard.exposition import Labels
@@ -12,12 +13,14 @@ from dashboard.quantiles import quantiles
 from dashboard.source import Histograms, Match, Scalars, Source
 from dashboard.window import Window
 
-__all__ = ["LineSummary", "Summary", "summary_of"]
+__all__ = ["LineSummary", "Summary", "highest_mean", "summary_of"]
 
 _BY: Final = ("region", "routing")
 # A generator whose requests start this late, or that has a processor to itself, is the bottleneck.
 _LATE_S: Final = 0.1
 _BUSY_RATIO: Final = 0.9
+# A process is at its limit when it has been for a while; its start alone takes a second or two.
+_BUSY_FOR_S: Final = 10
 
 Array = NDArray[np.float64]
 
@@ -52,7 +55,9 @@ class LineSummary:
 class Summary:
     """All lines of a window, and whether the generator itself was its bottleneck.
 
-    ``schedule_lag_p99_s`` and ``cpu_ratio_max`` are NaN where the generator did not tell.
+    ``cpu_ratio_max`` is the highest mean of a process over ten seconds, or over all of it where it
+    told for less; 1 is one core. It and ``schedule_lag_p99_s`` are NaN where the generator did not
+    tell.
     """
 
     lines: list[LineSummary]
@@ -111,12 +116,25 @@ async def summary_of(
         )
     lag = await source.histograms("loadgen_schedule_lag_seconds", window, by=(), match={})
     cpu = await source.gauges("loadgen_cpu_ratio", window, by=("process",), match={})
-    cpu_known = cpu.values[~np.isnan(cpu.values)]
     return Summary(
         lines=lines,
         schedule_lag_p99_s=_quantile(_whole(lag).get(()), 0.99, lag.bounds),
-        cpu_ratio_max=float(cpu_known.max()) if cpu_known.size else nan,
+        cpu_ratio_max=highest_mean(cpu.values, ceil(_BUSY_FOR_S / window.step)),
     )
+
+
+def highest_mean(values: Array, steps: int) -> float:
+    """The highest mean of any row over ``steps`` known values that follow each other.
+
+    Of a row with fewer it is the mean of them all. NaN if nothing is known.
+    """
+    highest = nan
+    for row in values:
+        known = row[~np.isnan(row)]
+        if known.size:
+            means = sliding_window_view(known, min(steps, known.size)).mean(axis=1)
+            highest = float(np.fmax(highest, means.max()))
+    return highest
 
 
 def _pairs(scalars: Scalars) -> list[tuple[Labels, Array]]:

@@ -93,7 +93,7 @@ function words(line) {
 function generatorWords(summary) {
   const told = [];
   if (summary.schedule_lag_p99 !== null) told.push(`99 % of requests started within ${duration(summary.schedule_lag_p99)} of their time`);
-  if (summary.cpu_ratio_max !== null) told.push(`its busiest process used ${share(summary.cpu_ratio_max)} of a CPU`);
+  if (summary.cpu_ratio_max !== null) told.push(`its busiest process used ${share(summary.cpu_ratio_max)} of a CPU in its busiest ten seconds`);
   if (!told.length) return "";
   return summary.generator_limited
     ? `The load generator itself was a bottleneck, so these numbers are not the server's alone: ${told.join(", ")}.`
