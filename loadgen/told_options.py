@@ -39,6 +39,7 @@ TOLD: Final = frozenset(
         "load_profile",
         "method",
         "modal_sessions",
+        "objective",
         "path",
         "request_file",
         "request_order",
