@@ -425,6 +425,8 @@ def test_the_stack_in_an_engine(compose: Compose, http) -> None:
     assert time.monotonic() - began < 60
     check_hardening(compose)
     check(http, compose, since)
+    restarted = [told["Name"] for told in compose.inspect() if told["RestartCount"]]
+    assert len(restarted) == 2, restarted  # the worker and the dashboard that were killed
     compose.up("--scale", "loadgen-worker=4")
     http.until(
         lambda: values(http, compose, "sum(loadgen_workers)", "") == {"": 4},
