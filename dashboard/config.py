@@ -14,6 +14,7 @@ from flash.static_list import server_url
 
 __all__ = [
     "DEFAULT_LOADGEN",
+    "DEFAULT_STORE",
     "LEAST_RAW_S",
     "Config",
     "checked_token",

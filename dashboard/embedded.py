@@ -54,7 +54,7 @@ class _Rows:
 
 
 class EmbeddedSource:
-    """Reads the store at ``path``, which :class:`dashboard.store.Store` has opened before."""
+    """Reads the store at ``path``, which :class:`dashboard.store.Store` has made before."""
 
     def __init__(
         self,
@@ -123,6 +123,15 @@ class EmbeddedSource:
                 Event(at=at, kind=kind, text=text, labels=json.loads(labels))
                 for at, kind, text, labels in rows
             ]
+
+        return await self._read(read)
+
+    async def last_second(self) -> int:
+        """The newest second in which anything was scraped, 0 where nothing was (Unix seconds)."""
+
+        def read(connection: sqlite3.Connection) -> int:
+            (last,) = connection.execute("SELECT max(last_second) FROM target").fetchone()
+            return int(last or 0)
 
         return await self._read(read)
 

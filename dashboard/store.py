@@ -20,6 +20,7 @@ import time
 import zlib
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Final, TypeVar
@@ -32,7 +33,7 @@ from dashboard.ingest import Catalogue
 from dashboard.model import Event, ScrapeResult
 from dashboard.rollup import FINE, LEVELS, TIME_BITS, roll_up, row_key
 
-__all__ = ["SCHEMA_VERSION", "Kept", "Store"]
+__all__ = ["SCHEMA_VERSION", "Kept", "Store", "check_readable"]
 
 SCHEMA_VERSION: Final = 2
 
@@ -240,8 +241,30 @@ def _locked(path: Path) -> BinaryIO:
     return lock
 
 
+_WAY_OUT: Final = "it is left as it is: move it away, or pass another file with --store"
+
+
+def check_readable(path: Path) -> None:
+    """See that the file at ``path`` is a store of a version that is known; it is left as it is.
+
+    Raises:
+        StoreError: it is not, or it cannot be opened.
+    """
+    try:
+        with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as store:
+            version = _check_kind(store, path)
+            if not version:
+                raise StoreError(f"store {path} is empty; pass another file with --store")
+            if version < SCHEMA_VERSION:
+                raise StoreError(
+                    f"store {path} has version {version}, written by an older dashboard; start "
+                    "this one with it once, which brings it up to date"
+                )
+    except sqlite3.Error as error:
+        raise StoreError(f"store {path} cannot be read: {error}; see --store") from error
+
+
 def _open(path: Path, now: float) -> sqlite3.Connection:
-    way_out = "it is left as it is: move it away, or pass another file with --store"
     try:
         connection = sqlite3.connect(
             path, timeout=2.0, isolation_level=None, check_same_thread=False
@@ -251,18 +274,23 @@ def _open(path: Path, now: float) -> sqlite3.Connection:
             f"cannot open store {path}: {error}; pass another file with --store"
         ) from error
     try:
-        _prepare(connection, path, way_out)
+        _prepare(connection, path)
         _set_watching_since(connection, now)
     except sqlite3.DatabaseError as error:
         connection.close()
-        raise StoreError(f"store {path} cannot be used: {error}; {way_out}") from error
+        raise StoreError(f"store {path} cannot be used: {error}; {_WAY_OUT}") from error
     except StoreError:
         connection.close()
         raise
     return connection
 
 
-def _prepare(connection: sqlite3.Connection, path: Path, way_out: str) -> None:
+def _check_kind(connection: sqlite3.Connection, path: Path) -> int:
+    """The version of a store of ours, 0 of an empty database.
+
+    Raises:
+        StoreError: it is something else, or of a version that is not known.
+    """
     application, version, objects = (
         connection.execute(statement).fetchone()[0]
         for statement in (
@@ -272,26 +300,31 @@ def _prepare(connection: sqlite3.Connection, path: Path, way_out: str) -> None:
         )
     )
     if objects and application != _APPLICATION_ID:
-        raise StoreError(f"store {path} is a database of another program; {way_out}")
+        raise StoreError(f"store {path} is a database of another program; {_WAY_OUT}")
     if version > SCHEMA_VERSION:
         raise StoreError(
             f"store {path} has version {version}, written by a newer dashboard; this one knows "
-            f"versions up to {SCHEMA_VERSION}: update it, or {way_out}"
+            f"versions up to {SCHEMA_VERSION}: update it, or {_WAY_OUT}"
         )
-    if not objects:
+    return int(version) if objects else 0
+
+
+def _prepare(connection: sqlite3.Connection, path: Path) -> None:
+    version = _check_kind(connection, path)
+    if not version:
         connection.execute("PRAGMA auto_vacuum = INCREMENTAL")  # before the first page is written
     connection.execute("PRAGMA journal_mode = WAL")
     connection.execute("PRAGMA synchronous = NORMAL")
     connection.execute("PRAGMA foreign_keys = ON")
     connection.execute("PRAGMA cache_size = -16000")
-    if objects:
+    if version:
         (state,) = connection.execute("PRAGMA quick_check(1)").fetchone()
         if state != "ok":
-            raise StoreError(f"store {path} is damaged ({state}); {way_out}")
+            raise StoreError(f"store {path} is damaged ({state}); {_WAY_OUT}")
     if version == SCHEMA_VERSION:
         return
     connection.execute("BEGIN EXCLUSIVE")
-    for statement in (_POINTS if objects else _SCHEMA + _POINTS).split(";"):
+    for statement in (_POINTS if version else _SCHEMA + _POINTS).split(";"):
         connection.execute(statement)
     connection.execute(f"PRAGMA application_id = {_APPLICATION_ID}")
     connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
