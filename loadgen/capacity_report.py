@@ -4,10 +4,10 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from flash.buckets import BOUNDS_S
+from flash.number_text import milliseconds, percent
 from loadgen.capacity_judgement import CapacityStep, Measured
 from loadgen.capacity_run import CapacityPlan, RegionCapacity
 from loadgen.capacity_search import Verdict
-from loadgen.number_text import milliseconds, percent
 from loadgen.summary_json import JsonValue
 
 __all__ = ["capacity_json", "capacity_lines", "exit_status", "step_text"]

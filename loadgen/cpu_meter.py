@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable
 from typing import Final, NamedTuple
 
-from loadgen.generator_limit import CpuUse
+from flash.generator_limit import CpuUse
 
 __all__ = ["CpuMeter", "CpuSample", "CpuTotal"]
 

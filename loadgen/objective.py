@@ -1,24 +1,24 @@
 """What a server has to hold, as ``p99<50ms,errors<0.1%``."""
 
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from math import isnan
 from typing import Final
 
+from flash import objective as grammar
 from flash.buckets import BOUNDS_S, quantile
-from loadgen.duration import parse_duration
+from flash.objective import BoundError, Measure, ObjectiveError, Relation
 from loadgen.errors import UsageError
 from loadgen.region_figures import RegionFigures
 
 __all__ = ["Objective", "parse_objectives"]
 
-_WRITTEN: Final = re.compile(r"([a-z_0-9.]+)\s*(<=?)\s*(\S+)")
-_PERCENTILE: Final = re.compile(r"(response_time\.)?p(\d+(?:\.\d+)?)")
 _SHARES: Final[Mapping[str, Callable[[RegionFigures], float | None]]] = {
-    "errors": lambda figures: figures.errors,
-    "share_503": lambda figures: figures.share_503,
+    Measure.ERRORS: lambda figures: figures.errors,
+    Measure.SHARE_503: lambda figures: figures.share_503,
 }
+_MEASURES: Final = (Measure.LATENCY, Measure.RESPONSE_TIME, Measure.ERRORS, Measure.SHARE_503)
+_RELATIONS: Final = (Relation.BELOW, Relation.AT_MOST)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,19 +44,24 @@ class Objective:
             UsageError: it is none of these.
         """
         text = text.strip()
-        written = _WRITTEN.fullmatch(text)
-        if written is None:
+        try:
+            written = grammar.Objective.parse(text)
+        except BoundError as error:
+            raise UsageError(str(error)) from error
+        except ObjectiveError as error:
+            raise UsageError(_not_an_objective(text)) from error
+        fits = written.measure in _MEASURES and written.relation in _RELATIONS
+        # Each region is judged, with both kinds of its traffic, and no maximum is.
+        if not fits or written.region is not None or written.name.endswith(".max"):
             raise UsageError(_not_an_objective(text))
-        name, relation, bound = written.groups()
-        inclusive = relation == "<="
-        if name in _SHARES:
-            return cls(name, name, None, _share(bound), inclusive, text)
-        percentile = _PERCENTILE.fullmatch(name)
-        if percentile is None or not 0 < float(percentile[2]) <= 100:
-            raise UsageError(_not_an_objective(text))
-        figure = "response_time" if percentile[1] else "latency"
-        bound_s = parse_duration(bound, unit=None)
-        return cls(name, figure, float(percentile[2]) / 100, bound_s, inclusive, text)
+        return cls(
+            written.name,
+            str(written.measure),
+            written.quantile,
+            written.bound,
+            written.relation is Relation.AT_MOST,
+            text,
+        )
 
     def __str__(self) -> str:
         return self.text
@@ -98,16 +103,6 @@ def parse_objectives(text: str) -> tuple[Objective, ...]:
         if names.count(name) > 1:
             raise UsageError(f"expected one bound for each figure, got several for {name}")
     return objectives
-
-
-def _share(text: str) -> float:
-    try:
-        share = float(text.removesuffix("%")) / 100 if text.endswith("%") else -1.0
-    except ValueError:
-        share = -1.0
-    if not 0 <= share <= 1:
-        raise UsageError(f"expected a share from 0% to 100%, such as 0.1%, got {text!r}")
-    return share
 
 
 def _not_an_objective(text: str) -> str:

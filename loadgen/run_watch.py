@@ -3,10 +3,10 @@
 from collections.abc import Mapping, Set
 from dataclasses import dataclass
 
+from flash.generator_limit import CpuUse, Evidence
 from loadgen.cpu_meter import CpuSample, CpuTotal
 from loadgen.dispatcher import Arrived
 from loadgen.exposition import Run
-from loadgen.generator_limit import CpuUse, Evidence
 from loadgen.recorder import Recorder
 
 __all__ = ["OptionValue", "RunSummary", "RunWatch", "Workers"]

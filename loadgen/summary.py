@@ -4,8 +4,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from loadgen.generator_limit import verdict
-from loadgen.number_text import milliseconds, percent, rate_text, seconds_text
+from flash.generator_limit import verdict
+from flash.number_text import milliseconds, percent, rate_text, seconds_text
 from loadgen.recorder import Channel, Recorder
 from loadgen.run_watch import RunSummary
 

@@ -5,8 +5,8 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from flash.buckets import BOUNDS_S
+from flash.generator_limit import reasons, verdict
 from loadgen.dispatcher import Arrived
-from loadgen.generator_limit import reasons, verdict
 from loadgen.recorder import CHANNEL_HISTOGRAMS, Channel, Histogram
 from loadgen.run_watch import RunSummary, Workers
 

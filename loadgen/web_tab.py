@@ -14,7 +14,7 @@ from locust.env import Environment
 from locust.web import WebUI
 from markupsafe import Markup
 
-from loadgen.number_text import milliseconds, percent, seconds_text
+from flash.number_text import milliseconds, percent, seconds_text
 from loadgen.recorder import Recorder
 from loadgen.summary import SummaryRow, summary_rows
 

@@ -27,6 +27,7 @@ import target_app.config
 from dashboard.own_metrics import OwnMetrics
 from dashboard.panels import PANELS
 from dashboard.routes import router
+from flash import generator_limit
 from flash.autoscaler import AutoscalerSettings
 from flash.buckets import BOUNDS_S
 from flash.edge.admin import create_admin
@@ -35,7 +36,6 @@ from flash.edge.exposition import page
 from flash.edge.faults import Faults
 from flash.regions import ROUTING_REGIONS, round_trip_s
 from flash.target import TargetOptions
-from loadgen import generator_limit
 from loadgen.arrival_schedule import ArrivalProcess, RateSchedule
 from loadgen.exposition import TEXT, Process, Run, render
 from loadgen.generator import Generator

@@ -10,6 +10,10 @@ IMPURE = {"gevent", "asyncio", "time", "random", "socket", "locust", "os", "thre
 PURE = [
     "flash/autoscaler.py",
     "flash/buckets.py",
+    "flash/duration.py",
+    "flash/generator_limit.py",
+    "flash/number_text.py",
+    "flash/objective.py",
     "flash/platform.py",
     "flash/regions.py",
     "flash/rendezvous.py",

@@ -1,7 +1,7 @@
 import pytest
 
+from flash.generator_limit import CpuUse
 from loadgen.cpu_meter import CpuMeter, CpuSample, CpuTotal
-from loadgen.generator_limit import CpuUse
 
 
 class Clock:

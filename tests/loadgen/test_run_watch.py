@@ -1,9 +1,9 @@
 import pytest
 
+from flash.generator_limit import CpuUse, Evidence
 from loadgen.cpu_meter import CpuSample
 from loadgen.dispatcher import Arrived
 from loadgen.exposition import Run
-from loadgen.generator_limit import CpuUse, Evidence
 from loadgen.recorder import Recorder
 from loadgen.run_watch import RunWatch, Workers
 

@@ -1,9 +1,9 @@
 import pytest
 
 from flash.buckets import quantile
+from flash.generator_limit import CpuUse
 from loadgen.dispatcher import Arrived
 from loadgen.exposition import Run
-from loadgen.generator_limit import CpuUse
 from loadgen.recorder import CHANNEL_HISTOGRAMS, Recorder
 from loadgen.run_watch import RunSummary
 from loadgen.summary import summary_lines, summary_rows, token_rows, total_row

@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flash.buckets import quantile
+from flash.generator_limit import CpuUse
 from loadgen.dispatcher import Arrived
 from loadgen.exposition import Run
-from loadgen.generator_limit import CpuUse
 from loadgen.outcome import OUTCOMES
 from loadgen.recorder import CHANNEL_HISTOGRAMS, Recorder
 from loadgen.run_watch import RunSummary, Workers

@@ -1,6 +1,6 @@
 import pytest
 
-from loadgen.number_text import milliseconds, percent, rate_text, seconds_text
+from flash.number_text import milliseconds, percent, rate_text, seconds_text
 
 
 @pytest.mark.parametrize(

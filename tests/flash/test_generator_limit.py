@@ -1,6 +1,6 @@
 import pytest
 
-from loadgen.generator_limit import CpuUse, Evidence, Limit, reasons, verdict
+from flash.generator_limit import CpuUse, Evidence, Limit, reasons, verdict
 
 BUSY, QUICK = CpuUse(0.93, 1.0), CpuUse(0.34, 0.6)
 

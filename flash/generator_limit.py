@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Final
 
-from loadgen.number_text import milliseconds, percent
+from flash.number_text import milliseconds, percent
 
 __all__ = ["CpuUse", "Evidence", "Limit", "Reason", "reasons", "verdict"]
 
