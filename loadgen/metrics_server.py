@@ -1,9 +1,11 @@
 """The Prometheus page of the load generator, served beside the load."""
 
 import socket
+import time
 from collections.abc import Callable, Iterable
 from typing import Any, Final
 
+import gevent
 from gevent.pywsgi import WSGIServer
 
 from loadgen.errors import Error
@@ -12,6 +14,8 @@ from loadgen.exposition import accepted
 __all__ = ["MetricsServer", "PortTakenError"]
 
 _BACKLOG: Final = 128
+_WATCHED_S: Final = 2.0
+_LAST_LOOK_S: Final = 1.5
 
 StartResponse = Callable[[str, list[tuple[str, str]]], object]
 
@@ -43,9 +47,18 @@ class MetricsServer:
                 "choose another with --metrics-port or LOADGEN_METRICS_PORT"
             ) from error
         listener.setblocking(False)
+        self._asked_at = float("-inf")
         self.port = int(listener.getsockname()[1])
         self._server = WSGIServer(listener, self._answer, log=None, error_log=None)
         self._server.start()
+
+    def await_last_look(self, sleep: Callable[[float], object] = gevent.sleep) -> None:
+        """Stay for one more scrape if somebody has been scraping every second or so.
+
+        What the last second of a run brought, and that it has ended, would be missing there.
+        """
+        if time.monotonic() - self._asked_at < _WATCHED_S:
+            sleep(_LAST_LOOK_S)
 
     def close(self) -> None:
         """Stop serving."""
@@ -58,6 +71,7 @@ class MetricsServer:
             return _problem(
                 start_response, "405 Method Not Allowed", "method_not_allowed", "GET the page"
             )
+        self._asked_at = time.monotonic()
         content_type = accepted(environ.get("HTTP_ACCEPT", ""))
         body = self._page(content_type)
         start_response(

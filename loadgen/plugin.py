@@ -218,6 +218,7 @@ class _Attached:
     def _on_quit(self, **_: Any) -> None:
         self._let_csv_catch_up()
         if self._metrics is not None:
+            self._metrics.await_last_look()
             self._metrics.close()
 
     def _close_sessions(self, **_: Any) -> None:
