@@ -24,7 +24,7 @@ from dashboard.errors import ExpositionError
 from dashboard.exposition import Exposition
 from dashboard.shape import Family, Kind, Shape
 
-__all__ = ["Increment", "Memory", "counting_since", "increments", "remembered"]
+__all__ = ["Increment", "Memory", "counting_since", "has_restarted", "increments", "remembered"]
 
 Array = NDArray[np.float64]
 
@@ -77,6 +77,11 @@ def counting_since(shape: Shape, scrape: Exposition) -> float | None:
     if not runs.size:
         return started
     return max(float(runs.min()), started or 0.0)
+
+
+def has_restarted(shape: Shape, scrape: Exposition, last: Memory | None) -> bool:
+    """Whether the target tells a later start of its process than at ``last``."""
+    return last is not None and _restarted(_started(shape, scrape), last)
 
 
 def increments(
@@ -137,7 +142,7 @@ def _restarted(started: float | None, last: Memory) -> bool:
 
 def _before(shape: Shape, scrape: Exposition, last: Memory | None) -> Array:
     """Last values in the order of ``scrape``; zero for series that had none."""
-    if last is None or _restarted(_started(shape, scrape), last):
+    if last is None or has_restarted(shape, scrape, last):
         return np.zeros(len(scrape.values) + 1)
     if last.series is scrape.series or last.series == scrape.series:
         return np.append(last.values, 0.0)

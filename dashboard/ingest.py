@@ -110,7 +110,8 @@ class Catalogue:
     def _missed(self, target: int, result: ScrapeResult, second: int, rolled_up: int) -> range:
         """The seconds between the scrape before and this one, which its increments are of too.
 
-        Before the first scrape of a target they are those since it began to count.
+        Before the first scrape of a target, or of a process of it, they are those since it began
+        to count.
 
         Counters' increments are shared out evenly over them, in whole numbers, so that a scrape
         that came late shows neither a gap nor a peak that never was, and sums stay what was
@@ -118,6 +119,8 @@ class Catalogue:
         """
         began = second - 1 if result.counts_since is None else int(result.counts_since)
         last = self._last_second.get(target, began)
+        if result.counts_since is not None:
+            last = max(last, began)
         if second - last > LONGEST_SHARED_S:
             return range(0)
         return range(max(last + 1, rolled_up), second)

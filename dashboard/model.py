@@ -33,8 +33,8 @@ class Target:
 class ScrapeResult:
     """One good scrape of a target at Unix second ``second``, worked out against the one before.
 
-    ``counts_since`` is the Unix time since which a target that was never scraped before has
-    counted; ``None`` where that is not told, or of no matter.
+    ``counts_since`` is the Unix time since which a target has counted that was never scraped
+    before, or has restarted; ``None`` where that is not told, or of no matter.
     """
 
     target: Target

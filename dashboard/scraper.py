@@ -10,7 +10,7 @@ import httpx
 from dashboard.config import is_loopback
 from dashboard.errors import ExpositionError, ScrapeError
 from dashboard.exposition import read_exposition
-from dashboard.increments import Memory, counting_since, increments, remembered
+from dashboard.increments import Memory, counting_since, has_restarted, increments, remembered
 from dashboard.model import ScrapeResult, Target
 from dashboard.shape import ShapeReader
 
@@ -118,7 +118,7 @@ class Watched:
         return ScrapeResult(
             target=self.target,
             second=second,
-            counts_since=since if first else None,
+            counts_since=since if first or has_restarted(shape, scrape, self.memory) else None,
             increments=found,
             memory=remembered(shape, scrape, self.memory),
             dropped_series=shape.dropped,

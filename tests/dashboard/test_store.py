@@ -79,6 +79,28 @@ def test_a_scrape_that_comes_late_is_shared_out_in_whole_numbers(
     assert told["timeout"][1:] == [2.0, 2.0, 2.0]
 
 
+def test_what_a_new_process_counts_is_shared_out_over_its_own_time_only(
+    scraped: Scraped, fake_metrics: FakeMetrics
+) -> None:
+    """One run ends with its process; the next one's first scrape comes while it is under way."""
+
+    async def run() -> Scalars:
+        fake_metrics.gauge("process_start_time_seconds", 990.0)
+        fake_metrics.count(REQUESTS, 1, outcome="ok")
+        await scraped.look(fake_metrics, 1000)
+        fake_metrics.restart()
+        fake_metrics.gauge("process_start_time_seconds", 1004.5)
+        fake_metrics.gauge("loadgen_run_start_timestamp_seconds", 1005.2, run="b")
+        fake_metrics.count(REQUESTS, 12, outcome="ok")
+        await scraped.look(fake_metrics, 1008)
+        return await increases(scraped, Window(1000, 1009, 1))
+
+    (values,) = asyncio.run(run()).values
+    assert values[0] == 1
+    assert np.isnan(values[1:6]).all()
+    assert values[6:].tolist() == [4.0, 4.0, 4.0]
+
+
 def vars_of(found: Scalars) -> tuple[object, object]:
     return found.labels, found.values
 
