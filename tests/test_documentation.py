@@ -20,10 +20,13 @@ from locust.argument_parser import get_parser
 from locust.env import Environment
 from prometheus_client import CollectorRegistry
 
+import dashboard.check
 import dashboard.config
 import flash.__main__
 import flash.edge.config
 import target_app.config
+from dashboard.judgement import Status
+from dashboard.measurement import LATEST_LOOK_S
 from dashboard.own_metrics import OwnMetrics
 from dashboard.panels import PANELS
 from dashboard.routes import router
@@ -34,6 +37,7 @@ from flash.edge.admin import create_admin
 from flash.edge.counters import EdgeCollector, RegionCounters, StartCounters
 from flash.edge.exposition import page
 from flash.edge.faults import Faults
+from flash.objective import Measure, Objective
 from flash.regions import ROUTING_REGIONS, round_trip_s
 from flash.target import TargetOptions
 from loadgen.arrival_schedule import ArrivalProcess, RateSchedule
@@ -147,6 +151,7 @@ def demo_parser() -> argparse.ArgumentParser:
 COMMANDS = {
     "`locust -f loadgen`": loadgen_actions,
     "`python -m dashboard`": lambda: own_actions(dashboard.config.option_parser()),
+    "`python -m dashboard check`": lambda: own_actions(dashboard.check.option_parser()),
     "`python -m flash.edge`": lambda: own_actions(flash.edge.config.option_parser()),
     "`python -m target_app`": lambda: own_actions(target_app.config._parser()),
     "`python -m flash`": lambda: own_actions(flash.__main__._parser()),
@@ -471,6 +476,29 @@ def test_the_bucket_layouts_are_documented():
 def test_every_panel_is_documented():
     listed = [tuple(row[:3]) for row in rows(text_of("dashboard.md"), "panel")]
     assert listed == [(panel.id, panel.unit, panel.metric) for panel in PANELS.values()]
+
+
+def test_every_measure_of_an_objective_is_documented_and_no_other_is():
+    bounds = {"%": "1%", "/s": "1/s", "none": "1"}
+    listed = [
+        Objective.parse(f"{name} < {bounds.get(row[1], '1s')}").measure
+        for row in rows(section(text_of("dashboard.md"), "Objectives"), "metric")
+        for name in row[0].split(", ")
+        if name != "..."
+    ]
+    assert list(dict.fromkeys(listed)) == list(Measure)
+
+
+def test_the_objectives_in_the_pages_are_some():
+    for page_ in PAGES:
+        for text in re.findall(r"--slo '([^']+)'", page_.read_text(encoding="utf-8")):
+            assert str(Objective.parse(text)) == text
+
+
+def test_every_status_of_a_check_is_documented():
+    listed = [int(row[0]) for row in rows(text_of("ci.md"), "status")]
+    assert listed == [int(status) for status in Status]
+    assert f"the run's first {LATEST_LOOK_S:g} s were not watched" in text_of("ci.md")
 
 
 def test_every_path_of_the_dashboard_is_documented_and_no_other_is():

@@ -1,0 +1,125 @@
+"""``python -m dashboard check``: a gate that ends with the verdict on a run as its status."""
+
+import argparse
+import asyncio
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Final
+
+from dashboard.check_report import CheckReport
+from dashboard.commands import command_parser, store_path
+from dashboard.embedded import EmbeddedSource
+from dashboard.errors import ConfigError, NotFoundError
+from dashboard.finished_run import find_run, stored
+from dashboard.judgement import judged
+from dashboard.measurement import measurement_problems
+from dashboard.run_figures import run_figures
+from flash.objective import Objective, ObjectiveError
+
+__all__ = ["checked", "main", "option_parser"]
+
+_STANDARD_OUTPUT: Final = "-"
+_FINEST_S: Final = 1.0
+
+
+def option_parser() -> argparse.ArgumentParser:
+    """The command line; every option that has an environment variable names it."""
+    parser = command_parser(
+        "check",
+        "Hold a finished run against objectives. Exit status 0: all are met, 1: one is missed, "
+        "2: there is no verdict (unknown run or metric, no data, bad syntax), 3: the measurement "
+        "itself is bad (the load generator was the limit, workers were lost, 401 or 403, the run's "
+        "start was not watched).",
+    )
+    parser.add_argument(
+        "--slo",
+        metavar="OBJECTIVE",
+        action="append",
+        help="such as 'p99(us-east) < 50ms', 'cold_start_wait.max < 15s', 'share_503 < 1%%' or "
+        "'throughput > 100/s'; repeat for several, semicolons in the variable; without a region "
+        "each region has to meet it [DASHBOARD_CHECK_SLO]",
+    )
+    parser.add_argument(
+        "--junit",
+        metavar="PATH",
+        help="file for the result as JUnit XML, - for standard output [DASHBOARD_CHECK_JUNIT]",
+    )
+    parser.add_argument(
+        "--json",
+        metavar="PATH",
+        help="file for the result as JSON, - for standard output [DASHBOARD_CHECK_JSON]",
+    )
+    return parser
+
+
+def main(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
+    """Check what the command line says; the exit status is the verdict's.
+
+    Raises:
+        DashboardError: there is no such run, it or an objective cannot be read, or a result cannot
+            be written.
+    """
+    given = option_parser().parse_args(arguments)
+    texts = given.slo or environ.get("DASHBOARD_CHECK_SLO", "").split(";")
+    objectives = _objectives([text for text in texts if text.strip()])
+    junit = given.junit or environ.get("DASHBOARD_CHECK_JUNIT")
+    json = given.json or environ.get("DASHBOARD_CHECK_JSON")
+    if junit == json == _STANDARD_OUTPUT:
+        raise ConfigError("--junit - and --json - would be mixed up; name a file for one of them")
+    with stored(store_path(given.store, environ)) as source:
+        report = asyncio.run(checked(source, given.run, objectives))
+    # Who reads a result from standard output is not to find the table in it.
+    aside = _STANDARD_OUTPUT in (junit, json)
+    print(report.table(), end="", file=sys.stderr if aside else sys.stdout)
+    if junit:
+        _write(report.as_junit(), junit, "--junit")
+    if json:
+        _write(report.as_json(), json, "--json")
+    return int(report.judgement.status)
+
+
+async def checked(
+    source: EmbeddedSource, name: str, objectives: Sequence[Objective]
+) -> CheckReport:
+    """The judgement of the run of that name, or of the latest one.
+
+    Raises:
+        NotFoundError: there is no such run, or it has not ended.
+    """
+    found = await find_run(source, name)
+    run = found.run
+    if run.end is None:
+        raise NotFoundError(
+            "run",
+            f"run {run.run} has no end: it is still going on, or the dashboard or the load "
+            "generator stopped before it was seen to end; check it when it has ended",
+        )
+    seconds = run.end - run.start
+    window = await source.window(found.start, found.end, _FINEST_S)
+    measures = {objective.measure for objective in objectives}
+    figures = await run_figures(source, window, measures, seconds=seconds)
+    problems = await measurement_problems(source, window, start=run.start)
+    return CheckReport(run, seconds, judged(objectives, figures, problems))
+
+
+def _objectives(texts: Sequence[str]) -> list[Objective]:
+    if not texts:
+        raise ConfigError("--slo: expected at least one objective, such as --slo 'p99 < 50ms'")
+    found = []
+    for text in texts:
+        try:
+            found.append(Objective.parse(text))
+        except ObjectiveError as error:
+            raise ConfigError(f"--slo {text.strip()!r}: {error}") from error
+    return found
+
+
+def _write(text: str, path: str, option: str) -> None:
+    if path == _STANDARD_OUTPUT:
+        print(text, end="")
+        return
+    try:
+        Path(path).write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise ConfigError(f"{option}: cannot write {path}: {error.strerror}") from error
