@@ -84,7 +84,8 @@ def option_parser() -> argparse.ArgumentParser:
         f"neither --scrape nor a platform, the load generator at {DEFAULT_LOADGEN} is scraped, and "
         "a local edge at http://127.0.0.1:7400 if it answers. "
         "What Prometheus asks for is read from DASHBOARD_PROMETHEUS_TOKEN, or "
-        "DASHBOARD_PROMETHEUS_USER and DASHBOARD_PROMETHEUS_PASSWORD (environment only).",
+        "DASHBOARD_PROMETHEUS_USER and DASHBOARD_PROMETHEUS_PASSWORD (environment only). "
+        "'python -m dashboard export --help' tells how to get the numbers of a run.",
     )
 
     def add(name: str, metavar: str, text: str, *, action: str = "store") -> None:

@@ -1,5 +1,6 @@
 """Pretended targets: metrics pages that say what a test wants, in a store or over real HTTP."""
 
+import asyncio
 import queue
 import re
 import subprocess
@@ -10,15 +11,22 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
+import httpx
 import pytest
 
+from dashboard.answers import PanelData
+from dashboard.app import create_app
+from dashboard.config import Config
 from dashboard.embedded import EmbeddedSource
 from dashboard.model import Target
+from dashboard.panels import PANELS
 from dashboard.scraper import Watched
 from dashboard.store import Store
 from flash.buckets import LE, bucket_of
 
 Labels = tuple[tuple[str, str], ...]
+
+START = 1_700_000_000
 
 
 @dataclass
@@ -226,3 +234,76 @@ def start_prometheus(program: Callable[[str], str], tmp_path: Path) -> Iterator[
         reader.join()
         assert process.stderr is not None
         process.stderr.close()
+
+
+@pytest.fixture
+def filled(scraped: Scraped, fake_metrics: FakeMetrics) -> Scraped:
+    """Twenty seconds of traffic of two regions and both routings, two of them cold."""
+
+    async def fill() -> None:
+        run = {"run": "r1"}
+        fake_metrics.gauge("loadgen_run_start_timestamp_seconds", START + 0.5, **run)
+        fake_metrics.gauge("loadgen_run_end_timestamp_seconds", START + 19.5, **run)
+        fake_metrics.gauge("loadgen_run_info", 1, objective="p99<0.5s", **run)
+        for second in range(START, START + 20):
+            for region, latency in (("us-east", 0.01), ("eu-west", 0.1)):
+                for routing in ("sticky", "non_sticky"):
+                    labels = {"region": region, "routing": routing}
+                    cold = second < START + 2
+                    outcome = "cold_start" if cold else "ok"
+                    fake_metrics.count("loadgen_requests_total", 10, **labels, outcome=outcome)
+                    fake_metrics.gauge("loadgen_users", 1, **labels)
+                    if cold:
+                        continue
+                    values = [latency] * 9 + [latency * 3]
+                    for name in (
+                        "loadgen_request_duration_seconds",
+                        "loadgen_response_time_seconds",
+                        "loadgen_time_to_first_byte_seconds",
+                        "loadgen_edge_overhead_seconds",
+                    ):
+                        fake_metrics.observe(name, *values, **labels)
+                    container = "same" if second % 4 else "moved"
+                    fake_metrics.count(
+                        "loadgen_session_requests_total", 10, **labels, container=container
+                    )
+            if second == START + 2:
+                fake_metrics.observe(
+                    "loadgen_cold_start_wait_seconds", 2.0, region="us-east", routing="sticky"
+                )
+            fake_metrics.count(
+                "loadgen_cold_start_giveups_total", 0, region="us-east", routing="sticky"
+            )
+            fake_metrics.observe("loadgen_schedule_lag_seconds", 0.001)
+            fake_metrics.gauge("loadgen_cpu_ratio", 0.25, process="master")
+            fake_metrics.gauge("loadgen_workers", 2)
+            fake_metrics.gauge("edge_containers", 3, state="live")
+            fake_metrics.gauge("edge_target_concurrency", 8)
+            fake_metrics.gauge("target_requests_in_flight", 5, container="a")
+            fake_metrics.count("target_session_cache_total", 3, result="hit", region="us-east")
+            fake_metrics.count("target_session_cache_total", 1, result="miss", region="us-east")
+            await scraped.look(fake_metrics, second)
+
+    asyncio.run(fill())
+    return scraped
+
+
+Ask = Callable[..., dict[str, PanelData]]
+
+
+@pytest.fixture
+def api() -> Ask:
+    """What the interface answers for every panel of a store, by the panel's id."""
+
+    async def ask(scraped: Scraped, query: dict[str, object]) -> dict[str, PanelData]:
+        source = scraped.source()
+        transport = httpx.ASGITransport(create_app(Config(), source))
+        async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as client:
+            answers = {}
+            for id_ in PANELS:
+                answer = await client.get(f"/api/panels/{id_}/data", params=query)
+                answers[id_] = PanelData.model_validate_json(answer.text)
+        source.close()
+        return answers
+
+    return lambda scraped, **query: asyncio.run(ask(scraped, query))

@@ -86,58 +86,6 @@ def asked(
     return asyncio.run(run())
 
 
-@pytest.fixture
-def filled(scraped: Scraped, fake_metrics: FakeMetrics) -> Scraped:
-    """Twenty seconds of traffic of two regions and both routings, two of them cold."""
-
-    async def fill() -> None:
-        run = {"run": "r1"}
-        fake_metrics.gauge("loadgen_run_start_timestamp_seconds", START + 0.5, **run)
-        fake_metrics.gauge("loadgen_run_end_timestamp_seconds", START + 19.5, **run)
-        fake_metrics.gauge("loadgen_run_info", 1, objective="p99<0.5s", **run)
-        for second in range(START, START + 20):
-            for region, latency in (("us-east", 0.01), ("eu-west", 0.1)):
-                for routing in ("sticky", "non_sticky"):
-                    labels = {"region": region, "routing": routing}
-                    cold = second < START + 2
-                    outcome = "cold_start" if cold else "ok"
-                    fake_metrics.count("loadgen_requests_total", 10, **labels, outcome=outcome)
-                    fake_metrics.gauge("loadgen_users", 1, **labels)
-                    if cold:
-                        continue
-                    values = [latency] * 9 + [latency * 3]
-                    for name in (
-                        "loadgen_request_duration_seconds",
-                        "loadgen_response_time_seconds",
-                        "loadgen_time_to_first_byte_seconds",
-                        "loadgen_edge_overhead_seconds",
-                    ):
-                        fake_metrics.observe(name, *values, **labels)
-                    container = "same" if second % 4 else "moved"
-                    fake_metrics.count(
-                        "loadgen_session_requests_total", 10, **labels, container=container
-                    )
-            if second == START + 2:
-                fake_metrics.observe(
-                    "loadgen_cold_start_wait_seconds", 2.0, region="us-east", routing="sticky"
-                )
-            fake_metrics.count(
-                "loadgen_cold_start_giveups_total", 0, region="us-east", routing="sticky"
-            )
-            fake_metrics.observe("loadgen_schedule_lag_seconds", 0.001)
-            fake_metrics.gauge("loadgen_cpu_ratio", 0.25, process="master")
-            fake_metrics.gauge("loadgen_workers", 2)
-            fake_metrics.gauge("edge_containers", 3, state="live")
-            fake_metrics.gauge("edge_target_concurrency", 8)
-            fake_metrics.gauge("target_requests_in_flight", 5, container="a")
-            fake_metrics.count("target_session_cache_total", 3, result="hit", region="us-east")
-            fake_metrics.count("target_session_cache_total", 1, result="miss", region="us-east")
-            await scraped.look(fake_metrics, second)
-
-    asyncio.run(fill())
-    return scraped
-
-
 def panel(filled: Scraped, id_: str, **parameters: object) -> PanelData:
     async def ask(client: httpx.AsyncClient) -> PanelData:
         query = {"start": START, "end": START + 20, "step": 1, **parameters}
