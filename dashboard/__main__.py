@@ -5,7 +5,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
-from dashboard import check, export
+from dashboard import check, export, report
 from dashboard.config import configuration
 from dashboard.errors import DashboardError
 from dashboard.server import serve
@@ -15,6 +15,7 @@ __all__ = ["main"]
 COMMANDS: Final[Mapping[str, Callable[[Sequence[str], Mapping[str, str]], int]]] = {
     "check": check.main,
     "export": export.main,
+    "report": report.main,
 }
 """Each takes its arguments and the environment, and returns the exit status."""
 

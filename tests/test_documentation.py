@@ -23,6 +23,7 @@ from prometheus_client import CollectorRegistry
 import dashboard.check
 import dashboard.config
 import dashboard.export
+import dashboard.report
 import flash.__main__
 import flash.edge.config
 import target_app.config
@@ -154,6 +155,7 @@ COMMANDS = {
     "`python -m dashboard`": lambda: own_actions(dashboard.config.option_parser()),
     "`python -m dashboard check`": lambda: own_actions(dashboard.check.option_parser()),
     "`python -m dashboard export`": lambda: own_actions(dashboard.export.option_parser()),
+    "`python -m dashboard report`": lambda: own_actions(dashboard.report.option_parser()),
     "`python -m flash.edge`": lambda: own_actions(flash.edge.config.option_parser()),
     "`python -m target_app`": lambda: own_actions(target_app.config._parser()),
     "`python -m flash`": lambda: own_actions(flash.__main__._parser()),

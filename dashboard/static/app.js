@@ -7,6 +7,7 @@ import { Controls } from "./controls.js";
 import { drawColdStarts, drawEvents } from "./course.js";
 import { Frame } from "./frame.js";
 import { onThemeChange } from "./look.js";
+import { coldSpans, markedEvents, objectivesOf } from "./marked.js";
 import { drawMatrix } from "./matrix.js";
 import { State } from "./state.js";
 import { drawStickiness } from "./stickiness.js";
@@ -27,7 +28,6 @@ const compare = new Compare(state, controls);
 
 const POINTS = 300;
 const DETAILS_EVERY = 4;
-const UNMARKED = new Set(["container_starting", "container_process_started", "container_exited"]);
 
 let frame = null;
 let live = null;
@@ -126,14 +126,12 @@ function follow() {
 }
 
 function drawBoard(only = null) {
-  // Every step of every container would hide the charts; those are in the list of events.
-  const shown = events.filter((event) => event.at >= frame.start && event.at < frame.end && !UNMARKED.has(event.kind));
   board.draw(frame, {
     regions: controls.known.region,
     hidden: state.hidden,
-    spans: coldSpans(),
-    events: shown.slice(-60),
-    objectives: objectives(),
+    spans: coldSpans(frame),
+    events: markedEvents(events, frame),
+    objectives: objectivesOf(controls.runs, frame),
     since: state.from === null ? firstData() : null,
     distribution,
     compared,
@@ -152,31 +150,6 @@ function firstData() {
     if (at >= 0 && at < first) first = at;
   }
   return first < frame.steps ? frame.start + first * frame.step - 5 : null;
-}
-
-/** Times in which somebody met a 503, by region. */
-function coldSpans() {
-  const spans = [];
-  const last = new Map();
-  const lines = frame.lines("responses_503");
-  for (let at = 0; at < frame.steps; at += 1) {
-    const from = frame.start + at * frame.step;
-    for (const { labels: { region }, values } of lines) {
-      if (!(values[at] > 0)) continue;
-      const open = last.get(region);
-      if (open && open.to >= from) open.to = from + frame.step;
-      else {
-        last.set(region, { region, from, to: from + frame.step });
-        spans.push(last.get(region));
-      }
-    }
-  }
-  return spans.slice(-100);
-}
-
-/** What runs were to keep to, while they lasted. */
-function objectives() {
-  return controls.runs.flatMap(({ start, end, objectives: told }) => told.map((one) => ({ ...one, from: start, to: end ?? frame.end })));
 }
 
 async function refreshSummary() {

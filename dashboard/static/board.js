@@ -164,8 +164,9 @@ export class Board {
       item.append(swatch({ colour, width: 5 }), name);
       return item;
     }));
+    const whole = view.distribution ?? this.frame;
     card.foot.textContent = card.layout.timeless
-      ? `${card.panel.metric} · ${time(this.frame.start)} to ${time(this.frame.end)} · ${samplesOf(view.distribution)} samples`
+      ? `${card.panel.metric} · ${time(whole.start)} to ${time(whole.end)} · ${samplesOf(view.distribution)} samples`
       : `${card.panel.metric}${card.layout.own ? "" : ` · a point per ${span(this.frame.step)}`}`;
     card.canvas.setAttribute("aria-label", `${card.panel.title}: ${words ?? this.#words(card)}`);
     this.#drawEmpty(card, empty);

@@ -2,12 +2,9 @@
 
 import { get } from "./api.js";
 import { dayTime, span, time } from "./format.js";
-import { DASHES, ROUTING_NAMES, css, regionColour, swatch } from "./look.js";
+import { DASHES, PERCENTILE_LOOK, PERCENTILE_NAMES, ROUTING_NAMES, css, regionColour, swatch } from "./look.js";
 import { PERCENTILES, RANGES } from "./state.js";
 import { element } from "./verdict.js";
-
-export const PERCENTILE_NAMES = { 0.5: "p50", 0.95: "p95", 0.99: "p99" };
-export const PERCENTILE_LOOK = { 0.5: { width: 2.4, opacity: 1 }, 0.95: { width: 1.6, opacity: 0.75 }, 0.99: { width: 1.2, opacity: 0.55 } };
 
 export class Controls {
   constructor(state, settings) {

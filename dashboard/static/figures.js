@@ -1,10 +1,9 @@
 // What each panel looks like, as data for Plotly. No state here: frame and view in, figure out.
 
 import { floor, logAxis, timeAxis, valueAxis, wholes } from "./axes.js";
-import { PERCENTILE_LOOK, PERCENTILE_NAMES } from "./controls.js";
 import { faceted } from "./facets.js";
 import { lanes } from "./lanes.js";
-import { OUTCOME_NAMES, ROUTING_NAMES, css, outcomeColour, regionColour, stateColour } from "./look.js";
+import { OUTCOME_NAMES, PERCENTILE_LOOK, PERCENTILE_NAMES, ROUTING_NAMES, css, outcomeColour, regionColour, stateColour } from "./look.js";
 import { eventNames, marks, objectiveNames } from "./marks.js";
 import { spread } from "./spread.js";
 import { bridged, faded, look, named, plain, summed, trace } from "./traces.js";

@@ -2,6 +2,9 @@
 
 import { plotTime } from "./format.js";
 
+// Of all frames together: a chart that is given another frame has to see that its numbers changed.
+let revisions = 0;
+
 export class Frame {
   constructor(start, step, steps) {
     this.start = start;
@@ -41,7 +44,7 @@ export class Frame {
       lines.set(keyOf(labels), { labels, values });
     }
     this.panels.set(panel, lines);
-    this.revision += 1;
+    this.revision = revisions += 1;
   }
 
   /** New points of the live stream; the grid moves on so that they are its last ones. */
@@ -63,7 +66,7 @@ export class Frame {
         values.forEach((value, index) => { if (from + index >= 0) line.values[from + index] = value; });
       }
     }
-    this.revision += 1;
+    this.revision = revisions += 1;
   }
 
   #advance(end) {

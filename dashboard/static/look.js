@@ -23,6 +23,8 @@ const STATES = { starting: ["#d68c10", "#eab04f"], live: ["#0a7d53", "#4cc595"],
 
 export const DASHES = { sticky: "solid", non_sticky: "dot" };
 export const ROUTING_NAMES = { sticky: "sticky", non_sticky: "not sticky" };
+export const PERCENTILE_NAMES = { 0.5: "p50", 0.95: "p95", 0.99: "p99" };
+export const PERCENTILE_LOOK = { 0.5: { width: 2.4, opacity: 1 }, 0.95: { width: 1.6, opacity: 0.75 }, 0.99: { width: 1.2, opacity: 0.55 } };
 
 const dark = window.matchMedia("(prefers-color-scheme: dark)");
 const colours = new Map();

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -532,3 +533,69 @@ def test_on_a_phone_in_the_dark_with_nothing_to_show_it_says_what_to_do(
     assert page.locator("#targets .error").text_content().count("<img") == 1
     assert watched.trouble == []
     context.close()
+
+
+DRAWN = """() => Object.fromEntries([...document.querySelectorAll('[data-panel]')].map((card) => [
+    card.dataset.panel,
+    card.querySelector('.canvas').data.map((trace) => [
+        trace.name, Array.from(trace.x), Array.from(trace.y), trace.z ?? null,
+        trace.line?.color ?? null])]))"""
+TABLES = ("verdict", "cold-starts", "sticky-comparisons", "sticky-shares", "sticky-moves", "matrix")
+
+
+def test_a_report_from_disk_shows_what_the_page_shows_and_asks_nobody(
+    browser: Browser, kept: tuple[str, int, int], tmp_path: Path
+) -> None:
+    url, start, _ = kept
+    file = tmp_path / "report.html"
+    command = [sys.executable, "-m", "dashboard", "report", "r1", "-o", str(file)]
+    told = subprocess.run(
+        [*command, "--store", str(tmp_path / "kept.sqlite")],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    assert (told.stdout, told.stderr) == (f"Report: {file}\n", "")
+    context = browser.new_context(viewport={"width": 1280, "height": 8000})
+    context.set_offline(True)
+    report = Watched(context.new_page(), file.as_uri())
+    report.page.goto(file.as_uri())
+    panels = report.page.eval_on_selector_all(
+        "[data-panel]", "all => all.map(one => one.dataset.panel)"
+    )
+    assert len(panels) == 16
+    for panel in panels:
+        report.wait_for_chart(panel)
+
+    other = browser.new_context(viewport={"width": 1280, "height": 8000})
+    page = Watched(other.new_page(), url)
+    page.page.goto(f"{url}/?from={start + 1}&to={start + MINUTE}&run=r1")
+    for panel in panels:
+        page.wait_for_chart(panel)
+    page.page.locator("#matrix td.best").first.wait_for()
+    assert report.page.evaluate(DRAWN) == page.page.evaluate(DRAWN)
+    for table in TABLES:
+        shown = [one.page.locator(f"#{table}").inner_text() for one in (report, page)]
+        # That a region answers now is no matter of a report.
+        assert shown[0] == re.sub(r"\n(answering|some 503s|no traffic now)\n", "\n", shown[1])
+        assert any(character.isdigit() for character in shown[0]), table
+
+    # What only a dashboard can do is not offered, and what targets said is text.
+    needs_one = "form, select, #targets, #live, button:not(#cold-starts *)"
+    assert report.page.locator(needs_one).count() == 0
+    assert report.page.locator("img").count() == 0
+    assert report.page.locator("#events", has_text=HOSTILE).count() == 1
+    assert report.page.title() == "Run r1 · flashgauge"
+
+    # A cold start that is chosen fills all charts, and Escape shows the whole run again.
+    span = "() => document.querySelector('[data-panel=latency] .canvas').layout.xaxis.range"
+    all_of_it = report.page.evaluate(span)
+    report.page.locator("#cold-starts button").first.click()
+    report.page.wait_for_function(f"all => ({span})()[1] < all[1]", arg=all_of_it)
+    report.page.keyboard.press("Escape")
+    report.page.wait_for_function(f"all => ({span})()[1] === all[1]", arg=all_of_it)
+    assert report.trouble == []
+    assert page.trouble == []
+    context.close()
+    other.close()
