@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import pyarrow.parquet
 import pytest
 
 from dashboard.__main__ import main
@@ -116,12 +117,11 @@ def test_one_file_has_what_standard_output_has(
 def test_parquet_has_the_same_rows(
     filled: Scraped, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    parquet = pytest.importorskip("pyarrow.parquet")
     file = tmp_path / "run.parquet"
     assert exported(filled, "-o", str(file)) == 0
     assert exported(filled) == 0
     rows = list(csv.DictReader(io.StringIO(capsys.readouterr().out)))
-    table = parquet.read_table(file)
+    table = pyarrow.parquet.read_table(file)
     assert str(table.schema.field("time").type) == "int64"
     assert str(table.schema.field("value").type) == "double"
     told = table.to_pylist()
