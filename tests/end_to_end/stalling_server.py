@@ -1,4 +1,5 @@
-"""A server that answers at once, but for a stall once in every period: then it does nothing at all.
+"""A server that answers at once, but for a stall at the start of every period, its start included:
+then it does nothing at all.
 
 ``python stalling_server.py STALL_SECONDS PERIOD_SECONDS`` prints its port. ``GET /served`` tells
 how many other requests it has answered.
@@ -43,7 +44,7 @@ async def serve(stall_s: float, period_s: float) -> None:
         time.sleep(max(0.0, begun + number * period_s + stall_s - loop.time()))
         loop.call_at(begun + (number + 1) * period_s, stall, number + 1)
 
-    loop.call_at(begun + period_s, stall, 1)
+    loop.call_at(begun, stall, 0)
     await server.serve_forever()
 
 
