@@ -21,7 +21,7 @@ demo: .venv/installed ## Local edge, load and dashboard together; prints the add
 	@exec $(BIN)/python demo.py $(DEMO)
 
 test: .venv/installed ## All tests that belong to every change
-	@$(BIN)/python -m pytest -n 2 --dist loadgroup $(PYTEST)
+	@$(BIN)/python -m pytest -n 3 --dist loadgroup $(PYTEST)
 
 test-stack: .venv/installed ## The metrics stack, whole: in a Docker engine if one answers, and as processes
 	@$(BIN)/python -m pytest -m stack tests/end_to_end/test_stack.py $(PYTEST)
