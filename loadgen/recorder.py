@@ -224,7 +224,9 @@ class Channel:
         ``started``, and the response's first and last byte came at ``first_at`` and ``last_at``:
         all by ``time.perf_counter``.
         """
-        self._answers[status] += 1
+        # Most are 200, and as many as there are moments of nothing else.
+        if status != 200:
+            self._answers[status] += 1
         self._moments += called, started, first_at, last_at
 
     def overhead(self, seconds: float) -> None:
@@ -242,13 +244,15 @@ class Channel:
 
     def settle(self) -> None:
         """Put what was answered into the counters and histograms."""
-        if self._answers:
-            answers, self._answers = self._answers, defaultdict(int)
-            for status, count in answers.items():
-                self.outcomes[outcome_of_status(status)] += count
-                self.codes[status] = self.codes.get(status, 0) + count
-                self.requests += count
+        if self._moments:
             moments, self._moments = self._moments, []
+            answers, self._answers = self._answers, defaultdict(int)
+            answers[200] = len(moments) // 4 - sum(answers.values())
+            for status, count in answers.items():
+                if count:
+                    self.outcomes[outcome_of_status(status)] += count
+                    self.codes[status] = self.codes.get(status, 0) + count
+                    self.requests += count
             called, started, first_at, last_at = _array(moments).reshape(-1, 4).T
             self.request_duration.record_many(last_at - started)
             self.time_to_first_byte.record_many(first_at - started)
