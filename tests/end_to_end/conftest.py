@@ -7,10 +7,13 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from http.server import ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 from urllib.error import HTTPError
 from urllib.parse import urlencode
 from urllib.request import ProxyHandler, Request, build_opener
@@ -193,3 +196,22 @@ class Http:
 @pytest.fixture
 def http() -> Http:
     return Http()
+
+
+_Server = TypeVar("_Server", bound=ThreadingHTTPServer)
+
+
+@pytest.fixture
+def serving() -> Callable[[_Server], AbstractContextManager[_Server]]:
+    """Have a server of the test itself answer in a thread until the block is left."""
+
+    @contextmanager
+    def run(server: _Server) -> Iterator[_Server]:
+        with server:
+            thread = threading.Thread(target=server.serve_forever)
+            thread.start()
+            yield server
+            server.shutdown()
+            thread.join(10)
+
+    return run

@@ -2,7 +2,6 @@
 
 import json
 import socket
-import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import urlencode
@@ -52,13 +51,9 @@ class Handler(BaseHTTPRequestHandler):
 
 
 @pytest.fixture
-def server() -> Iterator[Server]:
-    with Server() as running:
-        thread = threading.Thread(target=running.serve_forever)
-        thread.start()
+def server(serving) -> Iterator[Server]:
+    with serving(Server()) as running:
         yield running
-        running.shutdown()
-        thread.join(10)
 
 
 def test_a_locustfile_of_ones_own_is_measured_and_summed_up(

@@ -1,7 +1,6 @@
 """Traffic told by options and by files, as a server receives it from real Locust processes."""
 
 import json
-import threading
 from collections import Counter
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -63,13 +62,9 @@ class Handler(BaseHTTPRequestHandler):
 
 
 @pytest.fixture
-def server() -> Iterator[Server]:
-    with Server() as running:
-        thread = threading.Thread(target=running.serve_forever)
-        thread.start()
+def server(serving) -> Iterator[Server]:
+    with serving(Server()) as running:
         yield running
-        running.shutdown()
-        thread.join(10)
 
 
 @pytest.fixture
