@@ -199,8 +199,35 @@ def _access_log(
         yield Judgement(f"p{q * 100:g} s: metrics, nginx", logged, seen, slack)
 
 
+@dataclass(frozen=True, slots=True)
+class _Stretch:
+    """The middle of a run: without its beginning, when users connect, and its end."""
+
+    rate: float
+    waited: float
+    page: MetricsPage
+
+    @property
+    def p50_s(self) -> float:
+        return self.page.quantile_s("loadgen_request_duration_seconds", 0.5)
+
+    @property
+    def p99_s(self) -> float:
+        return self.page.quantile_s("loadgen_request_duration_seconds", 0.99)
+
+    def __str__(self) -> str:
+        return (
+            f"{self.rate:,.0f}/s, p50 {self.p50_s * 1e3:.2f} ms, p99 {self.p99_s * 1e3:.2f} ms, "
+            f"{self.waited:.2%} of the time the core was others'"
+        )
+
+
 def _load(options: argparse.Namespace, folder: Path) -> tuple[str, list[Judgement]]:
-    """The capacity with pauses so short that they do not matter, then pauses for 80 % of it."""
+    """The capacity with pauses so short that they do not matter, then 80 % of it, in two ways.
+
+    Of users who pause nobody can say beforehand what rate they will have to the percent; arrivals
+    have theirs.
+    """
     port = free_port()
     access = folder / "access.log"
     server = (
@@ -209,51 +236,48 @@ def _load(options: argparse.Namespace, folder: Path) -> tuple[str, list[Judgemen
     )
     http = "log_format times '$status $request_time';"
     users = options.load_users
+    made = 0.0
 
-    windows: list[MetricsPage] = []
+    def run(*load: str) -> _Stretch:
+        stretches = []
 
-    def watch(pid: int, metrics_port: int) -> None:
-        """Without the beginning, when users connect, and the end, when they are stopped."""
-        time.sleep(WARM_UP_S)
-        waited_s = _waited_s(pid)
-        before, began = MetricsPage.scrape(metrics_port), time.monotonic()
-        time.sleep(options.seconds)
-        after, ended = MetricsPage.scrape(metrics_port), time.monotonic()
-        windows.append(after.since(before))
-        rates.append(windows[-1].total("loadgen_requests_total") / (ended - began))
-        waits.append((_waited_s(pid) - waited_s) / (ended - began))
+        def watch(pid: int, metrics_port: int) -> None:
+            time.sleep(WARM_UP_S)
+            waited_s = _waited_s(pid)
+            before, began = MetricsPage.scrape(metrics_port), time.monotonic()
+            time.sleep(options.seconds)
+            after, ended = MetricsPage.scrape(metrics_port), time.monotonic()
+            page, took_s = after.since(before), ended - began
+            rate = page.total("loadgen_requests_total") / took_s
+            stretches.append(_Stretch(rate, (_waited_s(pid) - waited_s) / took_s, page))
 
-    def run(think_s: float) -> LocustRun:
-        return run_locust(
+        whole = run_locust(
             [
                 *("--users", str(users), "--spawn-rate", str(users)),
                 *("--flash-url", f"here=http://127.0.0.1:{port}"),
-                *("--think-time", f"{think_s:.6f}"),
                 *("--run-time", f"{options.seconds + 1.5 * WARM_UP_S:.0f}s"),
+                *load,
             ],
             core=GENERATOR_CORE,
             during=watch,
         )
+        nonlocal made
+        made += whole.page.total("loadgen_requests_total")
+        return stretches[0]
 
-    rates: list[float] = []
-    waits: list[float] = []
-    with nginx(folder / "nginx", server, core=SERVER_CORE, port=port, http=http):
-        runs = [run(0.0005)]
-        runs.append(run(users / (LOAD * rates[0])))
-    (capacity, rate), window = rates, windows[1]
+    with nginx(folder / "nginx", server, core=SERVER_CORE, port=port, http=http, first=True):
+        most = run("--think-time", "0.0005")
+        pausing = run("--think-time", f"{users / (LOAD * most.rate):.6f}")
+        arriving = run("--arrival-rate", f"{LOAD * most.rate:.0f}")
     log = ServerLog.read(access)
-    made = sum(one.page.total("loadgen_requests_total") for one in runs)
-    p50_s, p99_s = (window.quantile_s("loadgen_request_duration_seconds", q) for q in (0.5, 0.99))
-    title = (
-        f"{users} users at {rate:,.0f}/s of {capacity:,.0f}/s; "
-        f"p50 {p50_s * 1e3:.2f} ms, p99 {p99_s * 1e3:.2f} ms; other processes had the generator "
-        f"wait for its core {waits[1]:.2%} of the time"
-    )
+    title = f"{users} users without a pause: {most}\nwith pauses: {pausing}\narriving: {arriving}"
     return title, [
         Judgement("requests: metrics, nginx", log.codes.total(), made),
-        Judgement("load reached, share of the capacity", LOAD, rate / capacity, 0.05),
+        Judgement("pauses: share of the capacity", LOAD, pausing.rate / most.rate, 0.1),
+        Judgement("arrivals: share of the capacity", LOAD, arriving.rate / most.rate, 0.01),
         # nginx logs whole milliseconds, and what it does here takes microseconds: 0.
-        Judgement("added p99 s", log.quantile_s(0.99), p99_s, MOST_ADDED_P99_S),
+        Judgement("pauses: added p99 s", log.quantile_s(0.99), pausing.p99_s, MOST_ADDED_P99_S),
+        Judgement("arrivals: added p99 s", log.quantile_s(0.99), arriving.p99_s, MOST_ADDED_P99_S),
     ]
 
 

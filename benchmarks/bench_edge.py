@@ -3,8 +3,9 @@
 The proxy has one core; wrk and the origin (nginx, answering from memory) share another. Every peer
 routes to an origin over kept connections, adds two response fields and two forwarding fields. Runs
 of the peers alternate, and the figures are medians over the rounds, so that what else the machine
-does falls on all of them alike. With few connections the added latency is what a proxy takes for a
-request; with many all are saturated, and latency only tells the rate once more.
+does falls on all of them alike. wrk saturates them all, and its latency only tells the rate once
+more. What a proxy adds to a request shows where none is saturated: there our own load generator
+sends as many requests a second to each of them, half of them in sessions.
 
     python -m benchmarks.bench_edge --rounds 3 --seconds 5
 """
@@ -23,6 +24,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.request import ProxyHandler, build_opener
 
+from benchmarks.locust_run import run_locust
+from benchmarks.metrics_page import MetricsPage
 from benchmarks.peers import free_port, machine, nginx, pinned, program, running
 from benchmarks.wrk_output import WrkOutput
 
@@ -30,17 +33,22 @@ PROXY_CORE = 0
 LOAD_CORE = 1
 SMALL_BYTES = 200
 LARGE_BYTES = 256 * 1024
+_WARM_UP_S = 2.0
 _OPENER = build_opener(ProxyHandler({}))
 
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """One kind of traffic; ``script`` is wrk's Lua, empty for plain requests."""
+    """One kind of traffic; ``script`` is wrk's Lua, empty for plain requests.
+
+    With ``per_second`` our own load generator sends so many, and not wrk as many as it can.
+    """
 
     name: str
     connections: int
     path: str
     script: str = ""
+    per_second: int = 0
 
 
 FIXED = 'wrk.headers["Modal-Session-ID"] = "session-1"'
@@ -60,6 +68,8 @@ CASES = (
     Case("rotating sessions, 50 connections", 50, "/small", ROTATING),
     Case("rotating sessions, 500 connections", 500, "/small", ROTATING),
     Case("256 KiB bodies, 50 connections", 50, "/large"),
+    Case("1,000/s, 50 connections", 50, "/small", per_second=1000),
+    Case("10,000/s, 50 connections", 50, "/small", per_second=10_000),
 )
 
 
@@ -79,7 +89,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         for _ in range(options.rounds):
             for case in cases:
                 for peer, port in ports.items():
-                    found = _wrk(folder, case, port, options.seconds)
+                    run = _paced if case.per_second else _wrk
+                    found = run(folder, case, port, options.seconds)
                     table.setdefault((case.name, peer), []).append(found)
                     print(f"{case.name}: {peer}: {found.rate:,.0f}/s", file=sys.stderr)
     print(_markdown(table, [case.name for case in cases], list(ports)))
@@ -180,6 +191,8 @@ import os, signal, sys
 from pathlib import Path
 sys.path.insert(0, {root!r})
 from benchmarks.bench_edge import LOAD_CORE, origin_server
+from benchmarks.locust_run import run_locust
+from benchmarks.metrics_page import MetricsPage
 from benchmarks.peers import nginx
 signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])
 port = int(os.environ["PORT"])
@@ -224,6 +237,38 @@ def _wrk(folder: Path, case: Case, port: int, seconds: float) -> WrkOutput:
         timeout=seconds + 60,
     )
     return WrkOutput.read(done.stdout)
+
+
+def _paced(_: Path, case: Case, port: int, seconds: float) -> WrkOutput:
+    """By our own load generator in the open model; its first seconds are not counted."""
+    windows: list[tuple[MetricsPage, float]] = []
+
+    def watch(_: int, metrics_port: int) -> None:
+        time.sleep(_WARM_UP_S)
+        before, began = MetricsPage.scrape(metrics_port), time.monotonic()
+        time.sleep(seconds)
+        after, ended = MetricsPage.scrape(metrics_port), time.monotonic()
+        windows.append((after.since(before), ended - began))
+
+    run_locust(
+        [
+            *("--users", str(case.connections), "--spawn-rate", str(case.connections)),
+            *("--flash-url", f"here=http://127.0.0.1:{port}", "--path", case.path),
+            *("--arrival-rate", str(case.per_second)),
+            *("--run-time", f"{seconds + 2 * _WARM_UP_S:.0f}s"),
+        ],
+        core=LOAD_CORE,
+        during=watch,
+    )
+    page, took_s = windows[0]
+    requests = page.total("loadgen_requests_total")
+    return WrkOutput(
+        requests=int(requests),
+        rate=requests / took_s,
+        p50_ms=page.quantile_s("loadgen_request_duration_seconds", 0.5) * 1e3,
+        p99_ms=page.quantile_s("loadgen_request_duration_seconds", 0.99) * 1e3,
+        failed=int(requests - page.total("loadgen_requests_total", outcome="ok")),
+    )
 
 
 def _markdown(

@@ -7,6 +7,7 @@ from math import inf
 from operator import attrgetter
 from typing import Final
 
+from loadgen.pauses import MOST_AT_ONCE
 from loadgen.ticker import Ticker
 
 __all__ = ["Arrived", "Dispatcher", "Lane", "Resume", "sum_arrived"]
@@ -182,8 +183,12 @@ class Dispatcher:
         try:
             while self._returned:
                 self._deal(self._returned.popleft())
-            # What comes due meanwhile has a tick of its own, after whatever else is ready by then.
-            while (moment := self._next) <= now:
+            # What comes due meanwhile, and what is more than a few, has a tick of its own, after
+            # whatever else is ready by then.
+            for _ in range(MOST_AT_ONCE):
+                moment = self._next
+                if moment > now:
+                    break
                 self._draw()
                 self._intended += 1
                 if not self._deal(moment):

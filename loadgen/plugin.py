@@ -6,7 +6,7 @@ import sys
 import time
 from argparse import Namespace
 from functools import partial
-from typing import Any, Final, NoReturn
+from typing import Any, NoReturn
 
 import gevent
 import locust
@@ -27,6 +27,7 @@ from loadgen.metrics_server import MetricsServer
 from loadgen.open_load import OpenLoad
 from loadgen.options import Options, add_options
 from loadgen.run_reports import RunReports
+from loadgen.statistics_feed import FLUSH_EVERY_S, next_flush_s
 from loadgen.user_dispatch import EvenDispatcher
 from loadgen.worker_reports import RECEIPT_MESSAGE, REPORT_MESSAGE, WorkerReports
 
@@ -34,7 +35,6 @@ __all__ = ["install"]
 
 _log = logging.getLogger("loadgen")
 
-_FLUSH_EVERY_S: Final = 0.1
 _installed: list[bool] = []
 
 
@@ -240,8 +240,10 @@ class _Attached:
     # What goes on meanwhile.
 
     def _flush_forever(self) -> None:
+        rest_s = FLUSH_EVERY_S
         while True:
-            gevent.sleep(_FLUSH_EVERY_S)
+            gevent.sleep(rest_s)
+            rest_s = next_flush_s(rest_s, self._generator.feed.pending)
             if time.perf_counter() >= self._generator.feed.turn:
                 self._generator.feed.turned()
             else:

@@ -1,9 +1,9 @@
 """What the load generator counts: plain integers and lists, cheap enough for every request.
 
-Of an answered request only its moments are noted; they are put into the histograms in bulk, ten
-times a second and before anybody reads. A worker takes what it counted since its last report away
-from its recorder and sends it; the master adds it to its own, once. Not for several threads:
-greenlets of one hub only.
+Of an answered request only its moments are noted; they are put into the histograms in bulk, at
+least ten times a second and before anybody reads. A worker takes what it counted since its last
+report away from its recorder and sends it; the master adds it to its own, once. Not for several
+threads: greenlets of one hub only.
 """
 
 from array import array

@@ -2,8 +2,9 @@
 
 Locust tells every request to every listener of its ``request`` event, and its own statistics are
 one of them; that alone costs several times what a request does here. So finished requests are
-gathered and added to Locust's entries ten times a second and at each turn of a second, with the
-same result. The event is fired per request only while somebody besides Locust's statistics listens.
+gathered and added to Locust's entries a few hundred at a time, at least ten times a second and at
+each turn of a second, with the same result. The event is fired per request only while somebody
+besides Locust's statistics listens.
 """
 
 import time
@@ -18,11 +19,24 @@ from locust.env import Environment
 from locust.event import EventHook
 from locust.stats import RequestStats, StatsEntry, StatsError
 
-__all__ = ["StatisticsFeed"]
+__all__ = ["FLUSH_EVERY_S", "FLUSH_SOONEST_S", "StatisticsFeed", "next_flush_s"]
 
 # Locust lets people put their own in its place.
 _BUCKET_OF: Final = locust_stats.bucket_response_time
+FLUSH_EVERY_S: Final = 0.1
+FLUSH_SOONEST_S: Final = 0.005
+# To count a thousand takes half a millisecond, in which no response is read.
+_FLUSH_REQUESTS: Final = 300
 _MANY: Final = 32  # from here on numpy is the quicker one
+
+
+def next_flush_s(last_s: float, pending: int) -> float:
+    """In how many seconds to flush next, where the ``last_s`` seconds brought ``pending`` requests.
+
+    That is when there are a few hundred again, but ``FLUSH_SOONEST_S`` at least and
+    ``FLUSH_EVERY_S`` at most.
+    """
+    return min(FLUSH_EVERY_S, max(FLUSH_SOONEST_S, last_s * _FLUSH_REQUESTS / (pending + 1)))
 
 
 class _Pending:
@@ -64,6 +78,11 @@ class StatisticsFeed:
 
     def __repr__(self) -> str:
         return f"StatisticsFeed({len(self._pending)} names pending)"
+
+    @property
+    def pending(self) -> int:
+        """How many timed requests were gathered since the last flush."""
+        return sum(len(one.times) for one in self._pending.values())
 
     def listened(self) -> EventHook | None:
         """The event for those who listen besides Locust's statistics; ``None`` without any."""

@@ -11,6 +11,8 @@ from locust.user.task import (
     DefaultTaskSet,
 )
 
+from loadgen.pauses import pause
+
 __all__ = ["UserTasks"]
 
 
@@ -54,7 +56,10 @@ class UserTasks(DefaultTaskSet):
         if seconds <= 0 and user.take_turn():
             return
         user._state = LOCUST_STATE_WAITING
-        self._sleep(seconds)
+        if seconds > 0:
+            pause(seconds)
+        else:
+            self._sleep(0)
         if user._state == LOCUST_STATE_STOPPING:
             raise StopUser
         user._state = LOCUST_STATE_RUNNING

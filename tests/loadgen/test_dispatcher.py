@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from loadgen.dispatcher import Arrived, Dispatcher, sum_arrived
+from loadgen.pauses import MOST_AT_ONCE
 
 
 class Scripted:
@@ -37,12 +38,17 @@ class Scripted:
         self.closed = True
         self.set_for = inf
 
+    def tick(self):
+        """The one that is set for now or earlier."""
+        assert self.set_for <= self.now
+        self.set_for = inf
+        self._callback()
+
     def pass_until(self, moment):
         """Every tick up to then, each at its time."""
         while self.set_for <= moment:
             self.now = max(self.now, self.set_for)
-            self.set_for = inf
-            self._callback()
+            self.tick()
         self.now = max(self.now, moment)
 
 
@@ -109,6 +115,19 @@ def test_confined_to_lanes_that_have_no_users_yet_arrivals_wait_for_them(dispatc
     dispatcher.begin(iter([1.0]), 1000.0)
     time.pass_until(1001)
     assert Visitor(dispatcher, "west").ask() == 1001
+
+
+def test_of_many_that_are_due_a_few_at_a_time_are_dealt(dispatcher, time):
+    users = [Visitor(dispatcher) for _ in range(3 * MOST_AT_ONCE)]
+    for user in users:
+        user.ask()
+    dispatcher.begin(iter([1.0] * len(users)), 1000.0)
+    time.now = 1002.0
+    for turn in (1, 2, 3):
+        time.tick()
+        assert sum(len(user.met) for user in users) == turn * MOST_AT_ONCE
+    assert all(user.met == [1001.0] for user in users)
+    assert time.set_for == inf
 
 
 def test_what_arrived_at_several_is_summed():

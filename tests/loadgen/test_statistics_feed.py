@@ -13,7 +13,12 @@ from locust import stats as locust_stats
 from locust.event import Events
 from locust.stats import RequestStats
 
-from loadgen.statistics_feed import StatisticsFeed
+from loadgen.statistics_feed import (
+    FLUSH_EVERY_S,
+    FLUSH_SOONEST_S,
+    StatisticsFeed,
+    next_flush_s,
+)
 
 START = 1_700_000_000.0
 
@@ -174,3 +179,27 @@ def test_a_listener_that_goes_is_told_no_more():
     assert feed.listened() is not None
     environment.events.request.remove_listener(listener)
     assert feed.listened() is None
+
+
+def test_what_is_gathered_is_counted():
+    feed, _ = _feed(Clock())
+    assert feed.pending == 0
+    for name in ("/a", "/a", "/b"):
+        feed.add("GET", name, 5.0, 10, None)
+    assert feed.pending == 3
+    feed.flush()
+    assert feed.pending == 0
+
+
+@given(rate=st.floats(0, 1e6))
+def test_it_is_flushed_the_oftener_the_more_there_is(rate):
+    rest_s = FLUSH_EVERY_S
+    for _ in range(20):
+        rest_s = next_flush_s(rest_s, int(rate * rest_s))
+        assert FLUSH_SOONEST_S <= rest_s <= FLUSH_EVERY_S
+    if rate < 2500:
+        assert rest_s == FLUSH_EVERY_S
+    elif rate < 50_000:
+        assert rate * rest_s == pytest.approx(300, rel=0.05)
+    else:
+        assert rest_s < 0.007
