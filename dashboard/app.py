@@ -105,7 +105,7 @@ def create_app(
     app.add_exception_handler(DashboardError, _dashboard_error)
     app.add_exception_handler(RequestValidationError, _validation_error)
     app.add_exception_handler(HTTPException, _http_error)
-    app.add_middleware(Gate, hosts=(*config.allowed_hosts, config.host), token=config.token)
+    app.add_middleware(Gate, hosts=config.host_names, token=config.token)
     return app
 
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
+from urllib.parse import urlsplit
 
 from dashboard.errors import ConfigError
 from flash.platform import TargetError
@@ -41,7 +42,8 @@ class Config:
     """Everything that can be set; durations in seconds.
 
     ``scrape`` are the URLs of metrics pages; ``platform_given`` tells whether a platform was named
-    by the user. ``token_file`` keeps the token, and a random one where ``token`` is ``None``.
+    by the user. ``external_url`` is the page's address for browsers where we listen at another.
+    ``token_file`` keeps the token, and a random one where ``token`` is ``None``.
     ``raw_retention_s`` is how long single seconds are kept, ``retention_s`` all else.
     ``prometheus`` is the address of one that is asked in place of our own scraper and store,
     ``prometheus_interval_s`` its scrape interval.
@@ -57,6 +59,7 @@ class Config:
     modal_cls: str | None = None
     modal_server: str | None = None
     locust_url: str = "http://127.0.0.1:8089"
+    external_url: str | None = None
     allowed_hosts: tuple[str, ...] = ()
     token: str | None = field(default=None, repr=False)
     token_file: Path | None = None
@@ -69,6 +72,12 @@ class Config:
     prometheus_token: str | None = field(default=None, repr=False)
     prometheus_user: str | None = field(default=None, repr=False)
     prometheus_password: str | None = field(default=None, repr=False)
+
+    @property
+    def host_names(self) -> tuple[str, ...]:
+        """Names that requests may call us by, besides those of this machine's loopback."""
+        external = urlsplit(self.external_url or "").hostname
+        return (*self.allowed_hosts, self.host, *((external,) if external else ()))
 
 
 def option_parser() -> argparse.ArgumentParser:
@@ -110,6 +119,12 @@ def option_parser() -> argparse.ArgumentParser:
     add("modal-cls", "CLS", "its class, for the @app.cls form")
     add("modal-server", "NAME", "its server, for the @app.server form")
     add("locust-url", "URL", "Locust's own page, linked to (default: http://127.0.0.1:8089)")
+    add(
+        "external-url",
+        "URL",
+        "address of the page for browsers where it is another, as behind a proxy or with a "
+        "published port; it is printed, and its host name allowed",
+    )
     add(
         "allowed-host",
         "NAME",
@@ -168,6 +183,9 @@ def configuration(arguments: Sequence[str], environ: Mapping[str, str]) -> Confi
         modal_cls=maybe("modal_cls"),
         modal_server=maybe("modal_server"),
         locust_url=_url(one("locust_url", "http://127.0.0.1:8089"), "--locust-url"),
+        external_url=None
+        if maybe("external_url") is None
+        else _url(one("external_url", ""), "--external-url"),
         allowed_hosts=several("allowed_host"),
         token=environ.get("DASHBOARD_TOKEN") or None,
         token_file=Path(file) if (file := environ.get("DASHBOARD_TOKEN_FILE")) else None,
@@ -218,6 +236,11 @@ def _check(config: Config) -> None:
         )
     if config.token is not None:
         checked_token(config.token, "DASHBOARD_TOKEN")
+    if urlsplit(config.external_url or "").path:
+        raise ConfigError(
+            f"--external-url: expected an address without a path, got {config.external_url!r}; "
+            "the page asks for what it needs at the root of its server"
+        )
     if config.flash_edge is not None and config.modal_app is not None:
         raise ConfigError("--flash-edge and --modal-app name two platforms; pass one of them")
     _check_credentials(config)

@@ -129,17 +129,23 @@ def _run(
     )
     logging.basicConfig(level=logging.WARNING, format="dashboard: %(message)s")
     logging.getLogger("httpx").setLevel(logging.WARNING)
-    print(f"Dashboard: {_address(listener, config.token if shown else None)}", flush=True)
+    page = _page(config.external_url, listener, config.token if shown else None)
+    print(f"Dashboard: {page}", flush=True)
     server = _Server(settings, before_exit=app.state.services.hub.close)
     asyncio.run(server.serve(sockets=[listener]))
 
 
-def _address(listener: socket.socket, token: str | None) -> str:
-    """What to open in a browser on this machine."""
+def _page(external_url: str | None, listener: socket.socket, token: str | None) -> str:
+    """What to open in a browser."""
+    page = f"{external_url or _address(listener)}/"
+    return page if token is None else f"{page}?{urlencode({'token': token})}"
+
+
+def _address(listener: socket.socket) -> str:
+    """What a browser on this machine reaches us by."""
     host, port = listener.getsockname()[:2]
     host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
-    page = f"http://[{host}]:{port}/" if ":" in host else f"http://{host}:{port}/"
-    return page if token is None else f"{page}?{urlencode({'token': token})}"
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
 def _listen(config: Config) -> socket.socket:

@@ -523,10 +523,12 @@ def test_what_is_shipped_compressed_is_what_is_shipped() -> None:
         ("127.0.0.1.evil.example", 421),
         ("", 421),
         ("dash.internal:8000", 200),
+        ("dash.example", 200),
     ],
 )
 def test_only_names_of_ours_are_answered(scraped: Scraped, host: str, status: int) -> None:
-    config = replace(Config(), allowed_hosts=("dash.internal",))
+    external = "https://Dash.example:8443"
+    config = replace(Config(), allowed_hosts=("dash.internal",), external_url=external)
     answer = asked(scraped, lambda c: c.get("/healthz", headers={"Host": host}), config)
     assert answer.status_code == status
 

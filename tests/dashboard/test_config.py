@@ -47,6 +47,8 @@ def test_every_option_names_its_variable() -> None:
         (["--retention", "soon"], {}, "--retention: expected a duration"),
         (["--raw-retention", "1s"], {}, "--raw-retention: expected 600 s"),
         (["--locust-url", "javascript:alert(1)"], {}, "--locust-url: expected an http"),
+        (["--external-url", "dash.example"], {}, "--external-url: expected an http"),
+        (["--external-url", "https://dash.example/x"], {}, "--external-url: .* without a path"),
         (["--host", "0.0.0.0"], {}, "set DASHBOARD_TOKEN"),
         ([], {"DASHBOARD_TOKEN": "a b c d e f g h"}, "DASHBOARD_TOKEN: expected"),
         (["--flash-edge", "http://h:1", "--modal-app", "a"], {}, "name two platforms"),
@@ -101,6 +103,15 @@ def test_a_size_is_read_with_its_unit() -> None:
     told = {"500MB": 500 * 10**6, "1.5gb": 15 * 10**8, "64MiB": 64 << 20, "20000kB": 2 * 10**7}
     for text, size in told.items():
         assert configuration(["--store-limit", text], {}).store_limit_bytes == size
+
+
+def test_the_host_of_the_external_address_is_one_of_ours() -> None:
+    config = configuration(
+        ["--external-url", "https://Dash.example:8443/", "--allowed-host", "other.example"], {}
+    )
+    assert config.external_url == "https://Dash.example:8443"
+    assert config.host_names == ("other.example", "127.0.0.1", "dash.example")
+    assert configuration([], {}).host_names == ("127.0.0.1",)
 
 
 def test_a_prometheus_is_named_with_its_interval_and_credentials() -> None:

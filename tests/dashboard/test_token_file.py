@@ -85,21 +85,24 @@ def asked(page: str, token: str) -> int:
             return error.code
 
 
-@pytest.mark.parametrize("given", [None, "chosen-by-hand"])
-def test_the_printed_address_carries_a_random_token_and_no_other(tmp_path: Path, given) -> None:
-    file = tmp_path / "token"
+def started(folder: Path, **given: str) -> subprocess.Popen[str]:
+    """A dashboard that listens on all addresses and keeps its token and store in a folder."""
     environ = {k: v for k, v in os.environ.items() if not k.startswith(("DASHBOARD_", "FLASH_"))}
-    environ["DASHBOARD_TOKEN_FILE"] = str(file)
-    if given is not None:
-        environ["DASHBOARD_TOKEN"] = given
-    arguments = ["--host", "0.0.0.0", "--port", "0", "--store", str(tmp_path / "store.sqlite")]
-    process = subprocess.Popen(
+    environ |= {"DASHBOARD_TOKEN_FILE": str(folder / "token"), **given}
+    arguments = ["--host", "0.0.0.0", "--port", "0", "--store", str(folder / "store.sqlite")]
+    return subprocess.Popen(
         [sys.executable, "-m", "dashboard", *arguments],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
         env=environ,
     )
+
+
+@pytest.mark.parametrize("given", [None, "chosen-by-hand"])
+def test_the_printed_address_carries_a_random_token_and_no_other(tmp_path: Path, given) -> None:
+    file = tmp_path / "token"
+    process = started(tmp_path, **({"DASHBOARD_TOKEN": given} if given else {}))
     try:
         assert process.stdout is not None
         line = process.stdout.readline().strip()
@@ -113,3 +116,15 @@ def test_the_printed_address_carries_a_random_token_and_no_other(tmp_path: Path,
         output, errors = process.communicate(timeout=10)
     assert file.read_text() == (given or token)
     assert file.read_text() not in output + errors
+
+
+def test_the_printed_address_is_the_external_one_where_that_is_told(tmp_path: Path) -> None:
+    process = started(tmp_path, DASHBOARD_EXTERNAL_URL="http://127.0.0.1:18000")
+    try:
+        assert process.stdout is not None
+        line = process.stdout.readline().strip()
+    finally:
+        process.terminate()
+        process.communicate(timeout=10)
+    token = (tmp_path / "token").read_text()
+    assert line == f"Dashboard: http://127.0.0.1:18000/?token={token}"
