@@ -7,9 +7,12 @@ from pathlib import Path
 
 import pytest
 
+from flash.generator_limit import CPU_LIMIT
+
 ROOT = Path(__file__).parents[2]
 FILES = ROOT / "stack" / "prometheus"
 ALERTS_TEST = Path(__file__).with_name("alerts_test.yml")
+RECORDING_TEST = Path(__file__).with_name("recording_test.yml")
 ALERT = r"^ +- alert: (\w+)$"
 
 
@@ -40,6 +43,32 @@ def test_the_configuration_and_its_rules_are_valid(promtool, tmp_path) -> None:
     assert len(re.findall(r"SUCCESS: \d+ rules found", told)) == 2
 
 
+def refused(promtool: str, folder: Path, tests: Path) -> str:
+    """What promtool says of a test that fails with the rules of a folder."""
+    here = folder / tests.name
+    here.write_text(tests.read_text().replace("../../stack/prometheus/", ""))
+    command = [promtool, "test", "rules", str(here)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 1, done.stdout + done.stderr
+    return done.stdout + done.stderr
+
+
+def test_every_recorded_series_is_what_it_is_by_hand(promtool) -> None:
+    assert "SUCCESS" in promtool("test", "rules", str(RECORDING_TEST))
+
+
+def test_the_tests_of_the_recorded_series_notice_each_other_figure(program, tmp_path) -> None:
+    rules = (FILES / "recording.yml").read_text()
+    found = list(re.finditer(r'^ +- record: (\S+)\n +expr: "(.*)"$', rules, re.M))
+    assert len(found) == rules.count("- record: ") > 0
+    for rule in found:
+        start = rule.start(2)
+        (tmp_path / "recording.yml").write_text(f"{rules[:start]}2 * {rules[start:]}")
+        told = refused(program("promtool"), tmp_path, RECORDING_TEST)
+        failed = set(re.findall(r'expr: "round\((\S+), 0.001\)"', told))
+        assert failed == {rule[1]}
+
+
 def test_every_alert_fires_above_its_bound_and_not_below(promtool) -> None:
     assert "SUCCESS" in promtool("test", "rules", str(ALERTS_TEST))
 
@@ -54,21 +83,36 @@ def test_every_alert_is_tested_both_ways() -> None:
             assert re.search(rf"alertname: {alert}, .*exp_alerts: \[\]", tested), alert
 
 
+def test_every_alert_is_documented_with_its_severity_and_bound() -> None:
+    page = (ROOT / "docs" / "stack.md").read_text()
+    documented = re.findall(r"^\| `(\w+)` \| (objective|harness) \| (.*) \|$", page, re.M)
+    alerts = (FILES / "alerts.yml").read_text().split("- alert: ")[1:]
+    assert [name for name, _, _ in documented] == [alert.split()[0] for alert in alerts]
+    for (name, severity, meaning), alert in zip(documented, alerts, strict=True):
+        assert f"severity: {severity}}}" in alert, name
+        (bound,) = re.findall(r" > ([0-9.]+)$", alert, re.M) or ["0"]
+        in_percent = f"{100 * float(bound):g} %"
+        assert bound == "0" or re.search(rf"above {bound} s|above {in_percent}", meaning), name
+        held = re.search(r"^ +for: (\d+)([sm])", alert, re.M)
+        words = {
+            "10s": "for 10 s",
+            "30s": "for 30 s",
+            "1m": "for a minute",
+            "2m": "for two minutes",
+        }
+        assert held is None or meaning.endswith(words[held[1] + held[2]]), name
+
+
+def test_a_process_is_saturated_where_a_run_says_so() -> None:
+    assert f"expr: loadgen_cpu_ratio > {CPU_LIMIT}\n" in (FILES / "alerts.yml").read_text()
+
+
 def test_the_tests_of_the_alerts_notice_another_bound(program, tmp_path) -> None:
     alerts = (FILES / "alerts.yml").read_text()
     shutil.copy(FILES / "recording.yml", tmp_path)
-    tests = ALERTS_TEST.read_text().replace("../../stack/prometheus/", "")
-    (tmp_path / "alerts_test.yml").write_text(tests)
     bounds = re.findall(r" (?:> [0-9.]+|== 0)$", alerts, re.M)
     assert len(bounds) == 7  # all but that of a missing generator
-    for number, bound in enumerate(re.finditer(r" (> [0-9.]+|== 0)$", alerts, re.M)):
+    for bound in re.finditer(r" (> [0-9.]+|== 0)$", alerts, re.M):
         other = f"{alerts[: bound.start()]} > 1e9{alerts[bound.end() :]}"
         (tmp_path / "alerts.yml").write_text(other)
-        done = subprocess.run(
-            [program("promtool"), "test", "rules", str(tmp_path / "alerts_test.yml")],
-            capture_output=True,
-            text=True,
-            timeout=60,
-        )
-        assert done.returncode == 1, (number, bound[0])
-        assert "FAILED" in done.stdout + done.stderr
+        assert "FAILED" in refused(program("promtool"), tmp_path, ALERTS_TEST)
