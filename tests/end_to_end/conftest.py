@@ -9,7 +9,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from http.server import ThreadingHTTPServer
 from pathlib import Path
@@ -117,6 +117,39 @@ def _is_free(port: int) -> bool:
         except OSError:
             return False
     return True
+
+
+class ModalAccount:
+    """A stand-in for Modal's control plane, to which the real ``modal`` client can be sent."""
+
+    def __init__(self, start: Start, port: int, folder: Path) -> None:
+        self._file = folder / "modal.json"
+        self.tell()
+        script = Path(__file__).with_name("modal_control_plane.py")
+        self._running = start(str(script), str(port), str(self._file))
+        self.environ = {
+            "MODAL_SERVER_URL": f"http://127.0.0.1:{port}",
+            "MODAL_TOKEN_ID": "ak-stand-in",
+            "MODAL_TOKEN_SECRET": "as-stand-in",
+            "MODAL_CONFIG_PATH": str(folder / "none.toml"),
+        }
+
+    def tell(
+        self, *, urls: Sequence[str] = (), containers: Sequence[tuple[str, str, int]] = ()
+    ) -> None:
+        """From now on the flash URLs, and the live containers by id, host and port."""
+        new = self._file.with_suffix(".new")
+        new.write_text(json.dumps({"urls": urls, "containers": containers}))
+        new.replace(self._file)
+
+    def asked(self) -> list[str]:
+        """The names of the calls until now."""
+        return self._running.output().split()
+
+
+@pytest.fixture
+def modal_account(start: Start, free_ports, tmp_path: Path) -> ModalAccount:
+    return ModalAccount(start, *free_ports(1), tmp_path)
 
 
 class Answer:
