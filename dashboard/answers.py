@@ -2,19 +2,19 @@
 
 from collections.abc import Iterable
 from math import isfinite
+from typing import Self
 
 import numpy as np
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, ConfigDict, Field
 
 from dashboard.cold_starts import ColdStart
 from dashboard.container_lives import ContainerLife
 from dashboard.distribution import Distribution
 from dashboard.lines import Line
 from dashboard.matrix import Cell
-from dashboard.model import Event, Run, TargetStatus
+from dashboard.model import Run, TargetStatus
 from dashboard.objectives import Objective, objectives_of
-from dashboard.panels import Panel
-from dashboard.stickiness import Comparison, SessionMoves, ShareOf
+from dashboard.stickiness import Comparison, ShareOf
 from dashboard.summary import LineSummary, Summary
 from dashboard.window import Window
 
@@ -58,7 +58,17 @@ class ErrorAnswer(BaseModel):
     error: ErrorBody
 
 
-class PanelAnswer(BaseModel):
+class _SameNames(BaseModel):
+    """An answer whose fields are called as those of what it tells."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    @classmethod
+    def of(cls, told: object) -> Self:
+        return cls.model_validate(told)
+
+
+class PanelAnswer(_SameNames):
     """One panel: rates are per second, durations in seconds."""
 
     id: str
@@ -66,16 +76,6 @@ class PanelAnswer(BaseModel):
     unit: str
     metric: str
     meaning: str
-
-    @classmethod
-    def of(cls, panel: Panel) -> "PanelAnswer":
-        return cls(
-            id=panel.id,
-            title=panel.title,
-            unit=panel.unit,
-            metric=panel.metric,
-            meaning=panel.meaning,
-        )
 
 
 class LineAnswer(BaseModel):
@@ -157,17 +157,13 @@ class RunAnswer(BaseModel):
         )
 
 
-class EventAnswer(BaseModel):
+class EventAnswer(_SameNames):
     """Something that happened, for marks on time charts (Unix seconds)."""
 
     at: float
     kind: str
     text: str
     labels: dict[str, str]
-
-    @classmethod
-    def of(cls, event: Event) -> "EventAnswer":
-        return cls(at=event.at, kind=event.kind, text=event.text, labels=dict(event.labels))
 
 
 class TargetAnswer(BaseModel):
@@ -428,7 +424,7 @@ class ComparisonAnswer(BaseModel):
         )
 
 
-class MovesAnswer(BaseModel):
+class MovesAnswer(_SameNames):
     """What a change from ``before`` to ``after`` live containers did to sticky sessions.
 
     ``moved`` of about ``sessions`` were seen on another container afterwards. Rendezvous hashing
@@ -442,18 +438,6 @@ class MovesAnswer(BaseModel):
     moved: float
     least_share: float
     least: float | None
-
-    @classmethod
-    def of(cls, moves: SessionMoves) -> "MovesAnswer":
-        return cls(
-            at=moves.at,
-            before=moves.before,
-            after=moves.after,
-            sessions=moves.sessions,
-            moved=moves.moved,
-            least_share=moves.least_share,
-            least=moves.least,
-        )
 
 
 class StickinessAnswer(BaseModel):

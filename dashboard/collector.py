@@ -1,4 +1,4 @@
-"""The heart beat: every second on the second it looks at every target and stores what it found."""
+"""The heart beat that scrapes: it looks at every target each second and stores what it found."""
 
 import asyncio
 import logging
@@ -7,15 +7,13 @@ from collections.abc import Callable
 from functools import partial
 from typing import Final
 
-from dashboard.chores import Chores
 from dashboard.config import Config
 from dashboard.errors import ExpositionError, ScrapeError, StoreError
 from dashboard.ingest import LONGEST_SHARED_S
-from dashboard.model import Event, Target, TargetStatus
+from dashboard.model import Target, TargetStatus
 from dashboard.own_metrics import OwnMetrics
-from dashboard.platform_watch import PlatformWatch
-from dashboard.retention import Retention
 from dashboard.scraper import HttpFetch, Watched
+from dashboard.second_beat import SecondBeat
 from dashboard.store import Store
 
 __all__ = ["Collector"]
@@ -26,7 +24,7 @@ _GONE_AFTER_S: Final = 600.0
 _log = logging.getLogger(__name__)
 
 
-class Collector:
+class Collector(SecondBeat):
     """Scrapes into the store while it runs. For one event loop."""
 
     def __init__(
@@ -37,14 +35,8 @@ class Collector:
         metrics: OwnMetrics,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        self._config = config
-        self._store = store
+        super().__init__(config, store, metrics=metrics, clock=clock)
         self._metrics = metrics
-        metrics.store_bytes.set_function(store.size_bytes)
-        self._clock = clock
-        self._chores = Chores()
-        self._platform = PlatformWatch(config, store, self._chores, clock=clock)
-        self._retention = Retention(config, store)
         self._memories = store.memories()
         self._watching_since = store.watching_since()
         self._watched: dict[str, Watched] = {}
@@ -59,37 +51,6 @@ class Collector:
             self._status.get(target.key, TargetStatus(target=target)) for target in self.targets()
         ]
 
-    def targets(self) -> list[Target]:
-        """Everything to scrape now."""
-        return self._platform.targets()
-
-    @property
-    def platform_error(self) -> str | None:
-        """Why the platform does not tell its containers, ``None`` when all is well."""
-        return self._platform.error
-
-    async def note(self, event: Event) -> None:
-        """Store an event that was told by a user."""
-        await self._store.add_events([event])
-
-    async def run(self) -> None:
-        """Scrape every second until cancelled."""
-        fetch = HttpFetch(timeout_s=self._config.scrape_timeout_s)
-        self._platform.start()
-        try:
-            while True:
-                second = int(self._clock()) + 1
-                await asyncio.sleep(max(0.0, second - self._clock()))
-                self._tick(fetch, second)
-        finally:
-            self._platform.stop()
-            scrapes = list(self._in_flight.values())
-            for task in scrapes:
-                task.cancel()
-            await asyncio.gather(*scrapes, return_exceptions=True)
-            await self._chores.end()
-            await fetch.close()
-
     async def settled(self, within_s: float) -> None:
         """Wait until no scrape is under way, at most ``within_s`` seconds."""
         if self._in_flight:
@@ -101,20 +62,24 @@ class Collector:
         return since
 
     def _tick(self, fetch: HttpFetch, second: int) -> None:
+        super()._tick(fetch, second)
         targets = self.targets()
         for target in targets:
             if target.key not in self._in_flight:
                 task = asyncio.create_task(self._look(fetch, target, second))
                 self._in_flight[target.key] = task
                 task.add_done_callback(partial(self._looked, target.key))
-        self._platform.ask_edge(fetch)
         self._let_go(targets)
         # A scrape that is late is stored at its second, and shared out over those missed before
         # it, so roll-ups keep a distance.
         until = second - LONGEST_SHARED_S - int(self._config.scrape_timeout_s) - 3
         self._chores.begin(self._store.roll_up(until), "rolling up")
-        if self._retention.due(second):
-            self._chores.begin(self._retention.keep(second), "deleting old rows")
+
+    async def _end(self) -> None:
+        scrapes = list(self._in_flight.values())
+        for task in scrapes:
+            task.cancel()
+        await asyncio.gather(*scrapes, return_exceptions=True)
 
     async def _look(self, fetch: HttpFetch, target: Target, second: int) -> None:
         watched = self._watched.get(target.key)

@@ -1,6 +1,5 @@
 """The heart beat where Prometheus scrapes and stores: it looks for targets, events and health."""
 
-import asyncio
 import logging
 import time
 from collections.abc import Callable, Container, Iterable, Sequence
@@ -8,15 +7,13 @@ from datetime import datetime
 from math import ceil
 from typing import Final
 
-from dashboard.chores import Chores
 from dashboard.config import Config
 from dashboard.errors import PrometheusError
-from dashboard.model import Event, Target, TargetStatus
+from dashboard.model import Target, TargetStatus
 from dashboard.own_metrics import OwnMetrics
-from dashboard.platform_watch import PlatformWatch
 from dashboard.prometheus_api import PrometheusApi, PrometheusTarget
-from dashboard.retention import Retention
 from dashboard.scraper import HttpFetch
+from dashboard.second_beat import SecondBeat
 from dashboard.store import Store
 
 __all__ = ["PrometheusBeat", "statuses"]
@@ -53,7 +50,7 @@ def statuses(
     return list(found.values())
 
 
-class PrometheusBeat:
+class PrometheusBeat(SecondBeat):
     """Watches beside a Prometheus; events and notes are kept in ``store``. For one event loop."""
 
     def __init__(
@@ -65,18 +62,12 @@ class PrometheusBeat:
         metrics: OwnMetrics,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        self._config = config
+        super().__init__(config, store, metrics=metrics, clock=clock)
         self._api = api
-        self._store = store
-        self._clock = clock
-        self._chores = Chores()
-        self._platform = PlatformWatch(config, store, self._chores, clock=clock)
-        self._retention = Retention(config, store)
         self._status: list[TargetStatus] | None = None
         self._known_since: dict[str, float] = {}
         self._error: str | None = None
         self._looking = False
-        metrics.store_bytes.set_function(store.size_bytes)
 
     def status(self) -> list[TargetStatus]:
         """Every target known now, and how Prometheus' newest scrape of it went."""
@@ -84,33 +75,10 @@ class PrometheusBeat:
             return [TargetStatus(target=target) for target in self.targets()]
         return self._status
 
-    def targets(self) -> list[Target]:
-        """Everything that Prometheus should scrape now."""
-        return self._platform.targets()
-
     @property
     def platform_error(self) -> str | None:
         """Why Prometheus, or else the platform, does not answer; ``None`` when all is well."""
-        return self._error or self._platform.error
-
-    async def note(self, event: Event) -> None:
-        """Store an event that was told by a user."""
-        await self._store.add_events([event])
-
-    async def run(self) -> None:
-        """Look every second until cancelled."""
-        fetch = HttpFetch(timeout_s=self._config.scrape_timeout_s)
-        self._platform.start()
-        try:
-            while True:
-                second = int(self._clock()) + 1
-                await asyncio.sleep(max(0.0, second - self._clock()))
-                self._tick(fetch, second)
-        finally:
-            self._platform.stop()
-            await self._chores.end()
-            await fetch.close()
-            await self._api.close()
+        return self._error or super().platform_error
 
     async def settled(self, within_s: float) -> None:
         """Nobody tells when Prometheus has scraped, so there is nothing to wait for."""
@@ -120,11 +88,12 @@ class PrometheusBeat:
         return int(self._clock()) - 1 - ceil(self._config.prometheus_interval_s)
 
     def _tick(self, fetch: HttpFetch, second: int) -> None:
-        self._platform.ask_edge(fetch)
+        super()._tick(fetch, second)
         if second % _LOOK_EVERY_S == 0 and not self._looking:
             self._chores.begin(self._look(), "asking Prometheus for its targets")
-        if self._retention.due(second):
-            self._chores.begin(self._retention.keep(second), "deleting old events")
+
+    async def _end(self) -> None:
+        await self._api.close()
 
     async def _look(self) -> None:
         self._looking = True
