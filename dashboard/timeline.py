@@ -13,7 +13,7 @@ from dashboard.window import Window
 __all__ = ["load_steps", "timeline_of", "worker_changes"]
 
 _PAUSE_S: Final = 5
-"""Changes of the number of users this close to each other are one step."""
+"""Changes of the load this close to each other are one step."""
 
 _WORKER_CHANGES: Final = ("lost", "returned")
 
@@ -22,24 +22,26 @@ async def timeline_of(source: Source, window: Window) -> list[Event]:
     """What happened in the window, in order."""
     runs = await source.runs()
     users = await source.gauges("loadgen_users", window, by=(), match={})
+    rate = await source.gauges("loadgen_arrival_rate", window, by=(), match={})
     workers = await source.increases(
         "loadgen_worker_changes_total", window, by=("change",), match={}
     )
     found = [
         *await source.events(window.start, window.end),
         *_run_events(runs),
-        *load_steps(_only(users.values), window),
+        *load_steps(_only(users.values), window, text="Users: {0:g} to {1:g}"),
+        *load_steps(_only(rate.values), window, text="Arrivals: {0:g}/s to {1:g}/s"),
         *worker_changes(workers, window),
     ]
     within = (event for event in found if window.start <= event.at < window.end)
     return sorted(within, key=lambda event: event.at)
 
 
-def load_steps(users: NDArray[np.float64], window: Window) -> list[Event]:
-    """When the number of virtual users began to change, and from what to what it did."""
+def load_steps(load: NDArray[np.float64], window: Window, *, text: str) -> list[Event]:
+    """When a gauge of the load began to change, and from what to what, as ``text`` has it."""
     pause = max(1, _PAUSE_S // window.step)
-    known = np.flatnonzero(~np.isnan(users))
-    values = users[known]
+    known = np.flatnonzero(~np.isnan(load))
+    values = load[known]
     changes = np.flatnonzero(np.diff(values)) + 1
     found: list[Event] = []
     first = 0
@@ -52,7 +54,7 @@ def load_steps(users: NDArray[np.float64], window: Window) -> list[Event]:
                     Event(
                         at=float(window.start + int(known[changes[first]]) * window.step),
                         kind="load_step",
-                        text=f"Users: {before:g} to {after:g}",
+                        text=text.format(before, after),
                     )
                 )
             first = at + 1

@@ -74,6 +74,14 @@ class CapacityLoad:
                 uniform=random.Random().random,
             )
 
+    @property
+    def rate(self) -> float | None:
+        """Arrivals per second that are tried now, 0 while none are; ``None`` without a search."""
+        if not self._generator.options.find_capacity:
+            return None
+        offered = None if self._run is None or self._searching is None else self._run.offered
+        return offered or 0.0
+
     def lines(self) -> list[str]:
         """The last search's result for a terminal; nothing without one."""
         run = self._run

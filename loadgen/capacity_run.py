@@ -71,6 +71,7 @@ class RegionCapacity:
 class CapacityRun:
     """One search, of one region after the other, since they share the server's containers.
 
+    ``offered`` is the rate per second that it tries now, ``None`` between two.
     ``sleep`` waits so many seconds; ``say`` is told each step.
     """
 
@@ -84,6 +85,7 @@ class CapacityRun:
     ) -> None:
         self.plan = plan
         self.found: list[RegionCapacity] = []
+        self.offered: float | None = None
         self._fleet = fleet
         self._sleep = sleep
         self._say = say
@@ -103,7 +105,7 @@ class CapacityRun:
     def _search(self, capacity: RegionCapacity) -> None:
         plan, region = self.plan, capacity.region
         while (rate := next_rate(plan.rates, plan.resolution, capacity.tried)) is not None:
-            told = self._fleet.offer(region, rate)
+            told = self._offer(region, rate)
             self._sleep(plan.settle_s)
             before = self._fleet.look()
             self._sleep(plan.hold_s)
@@ -118,7 +120,7 @@ class CapacityRun:
     def _warm_up(self, region: str) -> None:
         if not self.plan.warmup_s:
             return
-        self._fleet.offer(region, self.plan.rates.lowest)
+        self._offer(region, self.plan.rates.lowest)
         first = last = self._fleet.look()
         warm = 0
         while warm < _WARM_LOOKS and last.at_s - first.at_s < self.plan.warmup_s:
@@ -131,9 +133,13 @@ class CapacityRun:
 
     def _drain(self, region: str) -> None:
         """Wait until nothing is in flight: what is left of a rate that was too high is no load."""
-        self._fleet.offer(region, None)
+        self._offer(region, None)
         look = self._fleet.look()
         since_s = look.at_s
         while look.in_flight[region] and look.at_s - since_s < _DRAINED_WITHIN_S:
             self._sleep(_LOOK_EVERY_S)
             look = self._fleet.look()
+
+    def _offer(self, region: str, rate: float | None) -> Set[str]:
+        self.offered = rate
+        return self._fleet.offer(region, rate)

@@ -84,11 +84,13 @@ class Run:
 class Process:
     """The generator's own processes: CPU use (1 is one core) by process, and the workers.
 
+    ``arrival_rate`` is how many arrivals per second are meant now, ``None`` in the closed model.
     ``worker_reports`` and ``worker_changes`` count by result and change; only a master has them.
     """
 
     cpu_ratio: Mapping[str, float] = field(default_factory=dict)
     workers: int = 0
+    arrival_rate: float | None = None
     worker_reports: Mapping[str, int] | None = None
     worker_changes: Mapping[str, int] | None = None
     started: float = 0.0
@@ -181,6 +183,12 @@ def render(recorder: Recorder, runs: Sequence[Run], process: Process, content_ty
         (((("process", name),), ratio) for name, ratio in process.cpu_ratio.items()),
     )
     page.gauge("loadgen_workers", "Processes that make load.", [((), process.workers)])
+    if process.arrival_rate is not None:
+        page.gauge(
+            "loadgen_arrival_rate",
+            "Arrivals per second that are meant now.",
+            [((), process.arrival_rate)],
+        )
     for name, text, label, counts in (
         (
             "loadgen_worker_reports_total",

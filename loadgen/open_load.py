@@ -36,6 +36,7 @@ class OpenLoad:
     def __init__(self, generator: Generator, runner: Runner) -> None:
         self._generator = generator
         self._runner = runner
+        self._began: float | None = None
         self._leasing: Greenlet | None = None
         self._lessees: set[str] = set()
         self._awaited: set[str] = set()
@@ -49,6 +50,15 @@ class OpenLoad:
         if model is not None:
             return model.dispatcher.arrived()
         return sum_arrived(self._arrived) if self._arrived else None
+
+    @property
+    def rate(self) -> float | None:
+        """Arrivals per second that the schedule means now, 0 while it has not begun or is over;
+        ``None`` in the closed model."""
+        schedule = self._generator.schedule
+        if schedule is None:
+            return None
+        return 0.0 if self._began is None else schedule.rate(time.monotonic() - self._began)
 
     def listen(self) -> None:
         """To Locust's events; the generator has to know its options by then."""
@@ -81,12 +91,15 @@ class OpenLoad:
             )
 
     def _on_spawning_complete(self, **_: Any) -> None:
+        if self._began is not None:
+            return
         model = self._generator.open_model
         if model is not None:
+            self._began = time.monotonic()
             model.begin()
         elif isinstance(self._runner, MasterRunner) and self._generator.options.arrival_rate:
-            if self._leasing is None:
-                self._leasing = gevent.spawn(self._lease_for_ever, self._runner)
+            self._began = time.monotonic()
+            self._leasing = gevent.spawn(self._lease_for_ever, self._runner, self._began)
 
     def _on_test_stopping(self, **_: Any) -> None:
         if isinstance(self._runner, MasterRunner):
@@ -113,10 +126,10 @@ class OpenLoad:
     def _end_leases(self) -> None:
         if self._leasing is not None:
             self._leasing.kill(block=False)
-        self._leasing, self._lessees = None, set()
+        self._began, self._leasing, self._lessees = None, None, set()
 
-    def _lease_for_ever(self, runner: MasterRunner) -> NoReturn:
-        lessor, began = Lessor(), time.monotonic()
+    def _lease_for_ever(self, runner: MasterRunner, began: float) -> NoReturn:
+        lessor = Lessor()
         while True:
             # Locust misses a worker only some seconds after its heart has stopped to beat.
             busy = [

@@ -265,11 +265,16 @@ class _Attached:
         process = Process(
             cpu_ratio=self._run_reports.cpu.ratios(),
             workers=workers,
+            arrival_rate=self._arrival_rate(),
             worker_reports=reports,
             worker_changes=changes,
             started=generator.started,
         )
         return render(generator.recorder, generator.runs, process, content_type)
+
+    def _arrival_rate(self) -> float | None:
+        search = self._capacity_load.rate
+        return self._open_load.rate if search is None else search
 
 
 def _take_statistics(runner: WorkerRunner) -> dict[str, Any]:

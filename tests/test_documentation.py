@@ -385,6 +385,7 @@ def loadgen_page() -> str:
     generator.recorder.windows["us-east"].record(0.1)
     generator.run_started()
     process = Process(
+        arrival_rate=1.0,
         cpu_ratio={"local": 0.1},
         workers=1,
         worker_reports=Ledger().results,

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from conftest import FakeMetrics, Scraped
 
 START = 1000
+USERS = "Users: {0:g} to {1:g}"
 
 
 def window(values: list[float], step: int = 1) -> Window:
@@ -40,13 +41,14 @@ def window(values: list[float], step: int = 1) -> Window:
     ],
 )
 def test_a_ramp_of_users_is_one_step(users: list[float], expected: list[tuple[int, str]]) -> None:
-    found = load_steps(np.array(users, dtype=float), window(users))
+    found = load_steps(np.array(users, dtype=float), window(users), text=USERS)
     assert [(event.at - START, event.text) for event in found] == expected
     assert all(event.kind == "load_step" for event in found)
 
 
 def test_load_steps_of_a_coarser_window_lie_on_its_steps() -> None:
-    (found,) = load_steps(np.array([1.0, 1.0, 3.0, 3.0]), window([1, 1, 3, 3], step=10))
+    load = np.array([1.0, 1.0, 3.0, 3.0])
+    (found,) = load_steps(load, window([1, 1, 3, 3], step=10), text=USERS)
     assert found.at == START + 20
 
 
@@ -70,6 +72,7 @@ def test_the_time_line_is_in_order_and_holds_what_lies_in_the_window(
         for second in range(START, START + 20):
             users = 0 if second < START + 5 else 8
             fake_metrics.gauge("loadgen_users", users, region="us-east", routing="sticky")
+            fake_metrics.gauge("loadgen_arrival_rate", 50 if second < START + 15 else 87.5)
             lost = int(second == START + 12)
             fake_metrics.count("loadgen_worker_changes_total", lost, change="lost")
             fake_metrics.gauge("loadgen_run_start_timestamp_seconds", START + 3.5, run="r1")
@@ -84,6 +87,7 @@ def test_the_time_line_is_in_order_and_holds_what_lies_in_the_window(
             (5.0, "load_step", "Users: 0 to 8"),
             (9.25, "note", "new image"),
             (12.0, "worker_lost", "Worker lost"),
+            (15.0, "load_step", "Arrivals: 50/s to 87.5/s"),
         ]
         source.close()
 

@@ -130,6 +130,7 @@ def test_a_worker_that_joins_late_takes_its_share_from_the_others(start, server,
     work = ("-m", "locust", "-f", "loadgen", "--worker", "--master-port", str(master))
     workers = [start(*work, "--flash-url", f"us-east={url}")]
     http.until(lambda: served() > 100, within_s=20, what="the first worker's requests")
+    assert http.total(f"http://127.0.0.1:{metrics}/metrics", "loadgen_arrival_rate") == 200
     workers.append(start(*work, "--flash-url", f"us-east={url}"))
     assert ran.wait(within_s=40) == 0, ran.output()
     for worker in workers:

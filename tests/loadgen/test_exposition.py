@@ -158,3 +158,9 @@ def test_a_master_tells_of_its_workers_and_nobody_else_does():
     assert 'loadgen_worker_reports_total{result="missed"} 0\n' in page
     assert 'loadgen_worker_changes_total{change="lost"} 1\n' in page
     assert "loadgen_worker_" not in render(Recorder(), [], Process(), TEXT).decode()
+
+
+def test_the_rate_of_arrivals_is_told_where_there_is_one():
+    page = render(Recorder(), [], Process(arrival_rate=12.5), TEXT).decode()
+    assert "loadgen_arrival_rate 12.5\n" in page
+    assert "loadgen_arrival_rate" not in render(Recorder(), [], Process(), TEXT).decode()
