@@ -159,6 +159,16 @@ def render(recorder: Recorder, runs: Sequence[Run], process: Process, content_ty
         ((_labels(channel), channel.giveups) for channel in channels),
     )
     page.counter(
+        "loadgen_container_refusals_total",
+        "503s that a container answered itself: the response names it.",
+        ((_labels(channel), channel.container_refusals) for channel in channels),
+    )
+    page.counter(
+        "loadgen_refused_sessions_total",
+        "Sessions that kept meeting 503s while others of the region were answered.",
+        ((_labels(channel), channel.refused_sessions) for channel in channels),
+    )
+    page.counter(
         "loadgen_session_requests_total",
         "Responses by whether the session's previous one came from the same container.",
         (

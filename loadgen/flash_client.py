@@ -25,6 +25,7 @@ from loadgen.origin import Params
 from loadgen.outcome import COLD_START, THROTTLED
 from loadgen.probe import Probe, Verdict
 from loadgen.recorder import Channel, Recorder
+from loadgen.refused_sessions import SessionStreak
 from loadgen.request_body import BodyData
 from loadgen.request_head import HeaderMap, PreparedRequest, encode_headers
 from loadgen.response import Response
@@ -270,7 +271,7 @@ class FlashClient:
             if attempt is None:
                 response = self._send(prepared, extra, stream=stream, timeout=timeout)
             elif self._holds:
-                response = self._outlast(attempt, None, prepared)
+                response = self._outlast(attempt, None, prepared, extra)
             else:
                 response = attempt()
             status = response.status_code
@@ -278,7 +279,7 @@ class FlashClient:
                 if attempt is None:
                     send = self.http.send_prepared
                     attempt = partial(send, prepared, extra, stream=stream, timeout=timeout)
-                response = self._outlast(attempt, response, prepared)
+                response = self._outlast(attempt, response, prepared, extra)
                 status = response.status_code
         except ClientError as error:
             return self._failed(prepared, name, error, called, context)
@@ -315,18 +316,26 @@ class FlashClient:
         timeout: Timeouts | None,
     ) -> Response:
         send = partial(self.http.send_prepared, prepared, extra, stream=stream, timeout=timeout)
-        return self._outlast(send, None, prepared)
+        return self._outlast(send, None, prepared, extra)
 
     def _outlast(
-        self, attempt: Callable[[], Response], response: Response | None, prepared: PreparedRequest
+        self,
+        attempt: Callable[[], Response],
+        response: Response | None,
+        prepared: PreparedRequest,
+        extra: bytes,
     ) -> Response:
         """The first response that is no refusal; ``response`` is the one of the first attempt.
 
-        It is ``None`` for a request that has to wait for the region's probe before that.
+        It is ``None`` for a request that has to wait for the region's probe before that. ``extra``
+        is empty where the request is not of the client's own session.
 
         Raises GaveUpError at the deadline, ClientError if an attempt had no response.
         """
         channel, rng, probe = self._channel, self._rng, self._probe
+        session = self._session if extra else None
+        streak: SessionStreak | None = None
+        answered = False
         begun = perf_counter()
         deadline = begun + self._policy.deadline_s
         cold_since: float | None = None
@@ -341,7 +350,11 @@ class FlashClient:
                 response = attempt()
             while (status := response.status_code) == COLD_START or status == THROTTLED:
                 response.close()
-                channel.refused(status, response.started, response.first_at)
+                container = self._note(response.head)[2]
+                channel.refused(status, response.started, response.first_at, container=container)
+                if status == COLD_START and session is not None:
+                    streak = streak or channel.watch.begin(session.id)
+                    channel.refused_sessions += streak.met(response.first_at, container)
                 if status == COLD_START and cold_since is None:
                     channel.affected += 1
                     cold_since = perf_counter()
@@ -369,6 +382,8 @@ class FlashClient:
                     sleep(wait_s)
                 else:
                     asks = probe.wait(max(0.0, deadline - perf_counter())) is Verdict.NEXT
+                if streak is not None:
+                    streak.sending()
                 response = attempt()
             channel.window.answered(response.started, response.first_at)
             if cold_since is not None:
@@ -376,10 +391,13 @@ class FlashClient:
             if asks and probe is not None:
                 asks = False
                 probe.answered()
+            answered = True
             return response
         finally:
             if asks and probe is not None:
                 probe.hand_on()
+            if streak is not None:
+                channel.refused_sessions += streak.end(answered=answered)
 
     # The end of a request.
 

@@ -1,21 +1,27 @@
-"""The Prometheus page of the load generator, served beside the load."""
+"""The Prometheus page of the load generator, and what no metric can tell, beside the load."""
 
+import json
 import socket
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final
+from urllib.parse import parse_qs
 
 import gevent
 from gevent.pywsgi import WSGIServer
 
 from loadgen.errors import Error
 from loadgen.exposition import accepted
+from loadgen.refused_sessions import RefusedSession
 
 __all__ = ["MetricsServer", "PortTakenError"]
 
 _BACKLOG: Final = 128
 _WATCHED_S: Final = 2.0
 _LAST_LOOK_S: Final = 1.5
+_METRICS: Final = "/metrics"
+_REFUSED_SESSIONS: Final = "/refused_sessions"
+_LONGEST_NUMBER: Final = 12
 
 StartResponse = Callable[[str, list[tuple[str, str]]], object]
 
@@ -25,14 +31,23 @@ class PortTakenError(Error):
 
 
 class MetricsServer:
-    """Serves ``/metrics``; ``page`` makes it for a content type.
+    """Serves ``/metrics``, which ``page`` makes for a content type, and ``/refused_sessions``.
+
+    ``refused_sessions`` tells those after a number, which the query says in ``since``.
 
     Raises:
         PortTakenError: the port is in use.
     """
 
-    def __init__(self, host: str, port: int, page: Callable[[str], bytes]) -> None:
+    def __init__(
+        self,
+        host: str,
+        port: int,
+        page: Callable[[str], bytes],
+        refused_sessions: Callable[[int], Sequence[RefusedSession]],
+    ) -> None:
         self._page = page
+        self._refused_sessions = refused_sessions
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         # gevent's server would only say so from a greenlet, after the run has begun.
         listener = socket.socket(family, socket.SOCK_STREAM)
@@ -65,15 +80,28 @@ class MetricsServer:
         self._server.stop(timeout=1)
 
     def _answer(self, environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
-        if environ["PATH_INFO"] != "/metrics":
-            return _problem(start_response, "404 Not Found", "not_found", "the page is /metrics")
+        path = environ["PATH_INFO"]
+        if path not in (_METRICS, _REFUSED_SESSIONS):
+            pages = f"the pages are {_METRICS} and {_REFUSED_SESSIONS}"
+            return _problem(start_response, "404 Not Found", "not_found", pages)
         if environ["REQUEST_METHOD"] not in ("GET", "HEAD"):
             return _problem(
                 start_response, "405 Method Not Allowed", "method_not_allowed", "GET the page"
             )
-        self._asked_at = time.monotonic()
-        content_type = accepted(environ.get("HTTP_ACCEPT", ""))
-        body = self._page(content_type)
+        if path == _METRICS:
+            self._asked_at = time.monotonic()
+            content_type = accepted(environ.get("HTTP_ACCEPT", ""))
+            body = self._page(content_type)
+        else:
+            since = parse_qs(environ.get("QUERY_STRING", "")).get("since", ["0"])[0]
+            if not (since.isascii() and since.isdigit() and len(since) <= _LONGEST_NUMBER):
+                message = "expected since to be the number of the last one known"
+                return _problem(
+                    start_response, "422 Unprocessable Content", "invalid", message, "since"
+                )
+            content_type = "application/json"
+            told = [one._asdict() for one in self._refused_sessions(int(since))]
+            body = json.dumps(told).encode()
         start_response(
             "200 OK", [("Content-Type", content_type), ("Content-Length", str(len(body)))]
         )
@@ -81,9 +109,9 @@ class MetricsServer:
 
 
 def _problem(
-    start_response: StartResponse, status: str, code: str, message: str
+    start_response: StartResponse, status: str, code: str, message: str, where: str = "path"
 ) -> Iterable[bytes]:
-    body = f'{{"error": {{"code": "{code}", "message": "{message}", "where": "path"}}}}'.encode()
+    body = f'{{"error": {{"code": "{code}", "message": "{message}", "where": "{where}"}}}}'.encode()
     start_response(
         status, [("Content-Type", "application/json"), ("Content-Length", str(len(body)))]
     )

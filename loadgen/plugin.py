@@ -110,7 +110,12 @@ class _Attached:
         """
         self._run_reports.check()
         options = self._generator.options
-        self._metrics = MetricsServer(options.metrics_host, options.metrics_port, self._page)
+        self._metrics = MetricsServer(
+            options.metrics_host,
+            options.metrics_port,
+            self._page,
+            self._generator.recorder.refused_sessions.since,
+        )
 
     def listen(self) -> None:
         events = self._generator.environment.events

@@ -21,6 +21,7 @@ from flash.buckets import BOUNDS_S, BUCKETS, quantile
 from loadgen.cold_start_window import ColdStartWindow
 from loadgen.cold_starts import ColdStarts, ColdStartsDelta
 from loadgen.outcome import COLD_START, OUTCOMES, Outcome, outcome_of_status
+from loadgen.refused_sessions import RefusedSession, RefusedSessions, RegionWatch
 
 __all__ = [
     "CHANNEL_COUNTS",
@@ -50,7 +51,15 @@ CHANNEL_HISTOGRAMS: Final = (
     "time_between_tokens",
     "session_start",
 )
-CHANNEL_COUNTS: Final = ("giveups", "same", "moved", "affected", "requests")
+CHANNEL_COUNTS: Final = (
+    "giveups",
+    "same",
+    "moved",
+    "affected",
+    "requests",
+    "container_refusals",
+    "refused_sessions",
+)
 
 
 class ChannelDelta(TypedDict):
@@ -71,6 +80,7 @@ class Delta(TypedDict):
     channels: list[ChannelDelta]
     connects: list[tuple[str, HistogramDelta]]
     cold_starts: ColdStartsDelta
+    refused_sessions: list[RefusedSession]
     gauges: list[tuple[str, str, int, int]]
 
 
@@ -147,9 +157,11 @@ class Channel:
 
     ``requests`` ended, each after one or more attempts, of which ``affected`` met at least one
     503 and ``giveups`` met the deadline on it. ``same`` and ``moved`` compare the container of a
-    session's response with that of the one before. ``window`` is told of the region's 503s and
-    answers. What was answered since the last :meth:`settle` is not in any of these yet; a recorder
-    settles its channels before it gives them out.
+    session's response with that of the one before. ``container_refusals`` are those that named a
+    container, and ``refused_sessions`` counts sessions that met 503s beside others' answers.
+    ``window`` and ``watch`` are told of the region's 503s and answers. What was answered since the
+    last :meth:`settle` is not in any of these yet; a recorder settles its channels before it gives
+    them out.
     """
 
     __slots__ = (
@@ -160,11 +172,13 @@ class Channel:
         "client_region",
         "codes",
         "cold_start_wait",
+        "container_refusals",
         "edge_overhead",
         "gauges",
         "giveups",
         "moved",
         "outcomes",
+        "refused_sessions",
         "region",
         "request_duration",
         "requests",
@@ -176,6 +190,7 @@ class Channel:
         "time_between_tokens",
         "time_to_first_byte",
         "time_to_first_token",
+        "watch",
         "window",
     )
 
@@ -186,11 +201,13 @@ class Channel:
         client_region: str | None = None,
         *,
         window: ColdStartWindow | None = None,
+        watch: RegionWatch | None = None,
     ) -> None:
         self.region = region
         self.routing = routing
         self.client_region = client_region
         self.window = window or ColdStartWindow(Histogram().record)
+        self.watch = watch or RefusedSessions().watch(region)
         self.outcomes: dict[Outcome, int] = dict.fromkeys(OUTCOMES, 0)
         self.codes: dict[int, int] = {}
         self.giveups = 0
@@ -198,6 +215,8 @@ class Channel:
         self.moved = 0
         self.affected = 0
         self.requests = 0
+        self.container_refusals = 0
+        self.refused_sessions = 0
         self.request_duration = Histogram()
         self.time_to_first_byte = Histogram()
         self.response_time = Histogram()
@@ -233,12 +252,18 @@ class Channel:
         """Time to first byte of an answered request, less what the server says that it took."""
         self._overheads.append(seconds)
 
-    def refused(self, status: int, sent: float, at: float) -> None:
-        """An attempt, sent at ``sent``, was refused at ``at``; it has not ended its request."""
+    def refused(self, status: int, sent: float, at: float, *, container: str | None = None) -> None:
+        """An attempt, sent at ``sent``, was refused at ``at``; it has not ended its request.
+
+        ``container`` is the one that the response names: the proxy's own 503 names none.
+        """
         self.outcomes[outcome_of_status(status)] += 1
         self.codes[status] = self.codes.get(status, 0) + 1
         if status == COLD_START:
             self.window.refused(sent, at)
+            self.watch.refusals += 1
+            if container is not None:
+                self.container_refusals += 1
         else:
             self.window.answered(sent, at)
 
@@ -258,6 +283,7 @@ class Channel:
             self.time_to_first_byte.record_many(first_at - started)
             self.response_time.record_many(last_at - called)
             self._end_window(started, first_at)
+            self.watch.answers += len(called)
         if self._overheads:
             overheads, self._overheads = self._overheads, []
             self.edge_overhead.record_many(_array(overheads))
@@ -334,7 +360,8 @@ class Recorder:
 
     ``client_region`` is where this process runs, ``None`` if nobody said; workers have theirs.
     ``clock`` is that of all moments. ``windows`` has how long each region's cold starts took,
-    wherever that was seen from.
+    wherever that was seen from. ``refused_sessions`` tells of sessions that met 503s beside others'
+    answers.
     """
 
     def __init__(
@@ -343,6 +370,7 @@ class Recorder:
         self.client_region = client_region
         self.windows: dict[str, Histogram] = {}
         self.cold_starts = ColdStarts(clock)
+        self.refused_sessions = RefusedSessions()
         self._channels: dict[_Key, Channel] = {}
         self._connects: dict[tuple[str | None, str], Histogram] = {}
         self._of_workers: dict[str, dict[_Key, tuple[int, int]]] = {}
@@ -430,6 +458,7 @@ class Recorder:
             channels=channels,
             connects=connects,
             cold_starts=self.cold_starts.take(),
+            refused_sessions=self.refused_sessions.take(),
             gauges=gauges,
         )
 
@@ -452,6 +481,7 @@ class Recorder:
         for region, routing, _, _ in delta["gauges"]:
             self._channel((client_region, region, routing))
         self.cold_starts.merge(worker, delta["cold_starts"])
+        self.refused_sessions.merge(delta["refused_sessions"])
 
     def keep_workers(self, present: set[str]) -> None:
         """Forget the gauges of workers that are gone; what they counted stays."""
@@ -464,7 +494,10 @@ class Recorder:
             client_region, region, routing = key
             durations = self.windows.setdefault(region, Histogram())
             window = self.cold_starts.window(region, durations.record)
-            self._channels[key] = Channel(region, routing, client_region, window=window)
+            watch = self.refused_sessions.watch(region)
+            self._channels[key] = Channel(
+                region, routing, client_region, window=window, watch=watch
+            )
             self._connects.setdefault((client_region, region), Histogram())
         return self._channels[key]
 

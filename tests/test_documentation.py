@@ -407,7 +407,9 @@ def edge_page() -> str:
     counters.ended(200)
     registry = CollectorRegistry()
     states = {"starting": 0, "live": 1, "draining": 0}
-    collector = EdgeCollector({"us-east": counters}, starts, lambda: states, lambda: 8, registry)
+    collector = EdgeCollector(
+        {"us-east": counters}, starts, lambda: states, AutoscalerSettings, registry
+    )
     return page(registry, collector, "text/plain")[0].decode()
 
 

@@ -7,6 +7,7 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.registry import Collector
 
+from flash.autoscaler import AutoscalerSettings
 from flash.buckets import BUCKETS, bucket_of
 
 __all__ = ["EdgeCollector", "Histogram", "HistogramFamily", "RegionCounters", "StartCounters"]
@@ -63,7 +64,7 @@ class HistogramFamily(NamedTuple):
 
 class EdgeCollector(Collector):
     """Renders the counters; ``containers`` tells how many there are in each state, and
-    ``target_concurrency`` how many requests each of them is to have.
+    ``settings`` what the autoscaler aims at.
 
     Labels are regions' names, checked ones, states and codes: none needs escaping.
     """
@@ -73,13 +74,13 @@ class EdgeCollector(Collector):
         regions: Mapping[str, RegionCounters],
         starts: StartCounters,
         containers: Callable[[], Mapping[str, int]],
-        target_concurrency: Callable[[], float],
+        settings: Callable[[], AutoscalerSettings],
         registry: CollectorRegistry,
     ) -> None:
         self._regions = regions
         self._starts = starts
         self._containers = containers
-        self._target_concurrency = target_concurrency
+        self._settings = settings
         registry.register(self)
 
     def histograms(self) -> list[HistogramFamily]:
@@ -112,10 +113,16 @@ class EdgeCollector(Collector):
         for state, number in self._containers().items():
             containers.add_metric([state], number)
         yield containers
+        settings = self._settings()
         yield GaugeMetricFamily(
             "edge_target_concurrency",
             "Requests per container that the autoscaler aims at.",
-            value=self._target_concurrency(),
+            value=settings.target_concurrency,
+        )
+        yield GaugeMetricFamily(
+            "edge_max_containers",
+            "The most containers that the autoscaler has.",
+            value=settings.max_containers,
         )
         starts = CounterMetricFamily(
             "edge_container_starts", "Container starts by how they ended.", labels=["result"]

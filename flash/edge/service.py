@@ -130,7 +130,7 @@ class _Edge:
             counters,
             self._pool.starts,
             self._pool.by_state,
-            lambda: self._pool.settings.target_concurrency,
+            lambda: self._pool.settings,
             registry,
         )
         app = create_admin(

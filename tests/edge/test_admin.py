@@ -46,7 +46,7 @@ class Edge:
             counters,
             self.pool.starts,
             self.pool.by_state,
-            lambda: self.pool.settings.target_concurrency,
+            lambda: self.pool.settings,
             registry,
         )
         urls = {"us-east": "http://127.0.0.1:7401", "eu-west": "http://127.0.0.1:7402"}
@@ -330,6 +330,7 @@ def test_metrics_come_in_the_format_that_is_asked_for(edge: Edge) -> None:
         "edge_requests",
         "edge_containers",
         "edge_target_concurrency",
+        "edge_max_containers",
         "edge_container_starts",
         "edge_container_boot_duration_seconds",
         "edge_proxy_overhead_seconds",

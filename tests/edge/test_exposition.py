@@ -10,6 +10,7 @@ from prometheus_client.openmetrics import parser as openmetrics
 from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.registry import Collector
 
+from flash.autoscaler import AutoscalerSettings
 from flash.buckets import LE
 from flash.edge.counters import EdgeCollector, RegionCounters, StartCounters
 from flash.edge.exposition import page
@@ -32,7 +33,7 @@ def edge():
     registry = CollectorRegistry()
     Gauge("other", "Something else.", registry=registry).set(7)
     states = {"starting": 1, "live": 2, "draining": 0}
-    collector = EdgeCollector(regions, starts, lambda: states, lambda: 8, registry)
+    collector = EdgeCollector(regions, starts, lambda: states, AutoscalerSettings, registry)
     return registry, collector
 
 
@@ -86,6 +87,7 @@ def test_every_metric_of_the_contract_is_there_with_its_labels(edge) -> None:
     assert found["edge_containers", (("state", "live"),)] == 2
     assert found["edge_containers", (("state", "draining"),)] == 0
     assert found["edge_target_concurrency", ()] == 8
+    assert found["edge_max_containers", ()] == 4
     assert found["edge_container_starts_total", (("result", "ready"),)] == 3
     assert found["edge_container_starts_total", (("result", "timeout"),)] == 0
     assert found["edge_container_boot_duration_seconds_count", ()] == 1
