@@ -7,7 +7,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from dashboard.confidence import Interval, blocks_of, difference_interval, wilson_interval
+from dashboard.confidence import Interval, blocks_of, difference_of, wilson_interval
 from dashboard.container_lives import LiveChange
 from dashboard.exposition import Labels
 from dashboard.quantiles import quantiles
@@ -29,7 +29,6 @@ __all__ = [
 _FIRST_TOKEN: Final = "loadgen_time_to_first_token_seconds"
 _FIRST_BYTE: Final = "loadgen_time_to_first_byte_seconds"
 _QUANTILES: Final = {"p50": 0.5, "p95": 0.95}
-_SEED: Final = 1998
 _SEEN_WITHIN_S: Final = 30.0
 """A session moves with its next request; one that sends none for this long is not seen to."""
 
@@ -221,10 +220,8 @@ def _compared(region: str, found: Histograms, sticky: int, non_sticky: int) -> l
             non_sticky_s=float(figure(totals[1])),
             sticky_samples=samples[0],
             non_sticky_samples=samples[1],
-            # The same draws for every figure and every call: a figure does not flicker.
-            interval=difference_interval(
-                sides[1], sides[0], figure, rng=np.random.default_rng(_SEED)
-            ),
+            interval=None if difference is None else difference.interval,
         )
         for name, figure in figures.items()
+        for difference in (difference_of(sides[1], sides[0], figure),)
     ]
