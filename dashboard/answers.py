@@ -17,6 +17,7 @@ from dashboard.objectives import Objective, objectives_of
 from dashboard.stickiness import Comparison, ShareOf
 from dashboard.summary import LineSummary, Summary
 from dashboard.window import Window
+from flash.generator_limit import reasons
 
 __all__ = [
     "CellAnswer",
@@ -239,26 +240,33 @@ class SummaryLine(BaseModel):
 
 
 class SummaryAnswer(BaseModel):
-    """What a window comes to."""
+    """What a window comes to.
+
+    ``generator_limits`` says in what way the load generator was the limit, if it was.
+    ``cpu_ratio_max`` is the highest mean of one of its processes over ten seconds, 1 is one core.
+    """
 
     start: int
     end: int
     lines: list[SummaryLine]
     regions: list[SummaryLine]
     generator_limited: bool
+    generator_limits: list[str]
     schedule_lag_p99: float | None
     cpu_ratio_max: float | None
 
     @classmethod
     def of(cls, both: Summary, regions: Summary, window: Window) -> "SummaryAnswer":
+        limits = reasons(both.generator)
         return cls(
             start=window.start,
             end=window.end,
             lines=[SummaryLine.of(line) for line in both.lines],
             regions=[SummaryLine.of(line) for line in regions.lines],
-            generator_limited=both.generator_limited,
-            schedule_lag_p99=_known(both.schedule_lag_p99_s),
-            cpu_ratio_max=_known(both.cpu_ratio_max),
+            generator_limited=bool(limits),
+            generator_limits=[limit.text for limit in limits],
+            schedule_lag_p99=both.generator.schedule_lag_p99_s,
+            cpu_ratio_max=max((use.mean for use in both.generator.cpu.values()), default=None),
         )
 
 

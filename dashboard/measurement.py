@@ -1,15 +1,14 @@
 """Whether a run measured the server at all, or its own generator, or a closed door."""
 
 from collections.abc import Iterator
-from math import isnan
 from typing import Final
 
 import numpy as np
 
-from dashboard.quantiles import quantiles
+from dashboard.generator_evidence import generator_evidence, grown
 from dashboard.source import Source
 from dashboard.window import Window
-from flash.generator_limit import CpuUse, Evidence, reasons
+from flash.generator_limit import reasons
 
 __all__ = ["LATEST_LOOK_S", "measurement_problems"]
 
@@ -25,16 +24,9 @@ async def measurement_problems(source: Source, window: Window, *, start: float) 
 
     ``window`` is the run's, which began at ``start`` (Unix seconds).
     """
-    evidence = Evidence(
-        cpu=await _cpu(source, window),
-        schedule_lag_p99_s=await _p99_s(source, window, "loadgen_schedule_lag_seconds"),
-        latency_p99_s=await _p99_s(source, window, "loadgen_request_duration_seconds"),
-        workers_lost=(await _grown(source, window, "loadgen_worker_changes_total", "change")).get(
-            "lost", 0
-        ),
-    )
+    evidence = await generator_evidence(source, window)
     limits = [f"the load generator was the limit: {reason.text}" for reason in reasons(evidence)]
-    codes = await _grown(source, window, "loadgen_responses_total", "code")
+    codes = await grown(source, window, "loadgen_responses_total", "code")
     return [*await _unwatched(source, window, start), *limits, *_refusals(codes)]
 
 
@@ -59,30 +51,3 @@ def _refusals(codes: dict[str, int]) -> Iterator[str]:
                 f"{codes[code]} {responses} {code}: the target did not let the load in; "
                 "see MODAL_PROXY_TOKEN_ID and MODAL_PROXY_TOKEN_SECRET"
             )
-
-
-async def _cpu(source: Source, window: Window) -> dict[str, CpuUse]:
-    found = await source.gauges("loadgen_cpu_ratio", window, by=("process",), match={})
-    known = (
-        (dict(labels).get("process", ""), values[~np.isnan(values)])
-        for labels, values in zip(found.labels, found.values, strict=True)
-    )
-    return {
-        process: CpuUse(float(values.mean()), float(values.max()))
-        for process, values in known
-        if values.size
-    }
-
-
-async def _p99_s(source: Source, window: Window, metric: str) -> float | None:
-    found = await source.histograms(metric, window, by=(), match={})
-    value = float(quantiles(found.counts.sum(axis=(0, 1)), 0.99, found.bounds))
-    return None if isnan(value) else value
-
-
-async def _grown(source: Source, window: Window, metric: str, label: str) -> dict[str, int]:
-    found = await source.increases(metric, window, by=(label,), match={})
-    return {
-        dict(labels).get(label, ""): round(float(np.nansum(values)))
-        for labels, values in zip(found.labels, found.values, strict=True)
-    }

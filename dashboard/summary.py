@@ -1,26 +1,22 @@
 """The verdict: what a window comes to, per region and routing, in a few numbers."""
 
 from dataclasses import dataclass
-from math import ceil, nan
+from math import nan
 from typing import Final
 
 import numpy as np
-from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 from dashboard.exposition import Labels
+from dashboard.generator_evidence import BUSY_FOR_S, generator_evidence
 from dashboard.quantiles import quantiles
 from dashboard.source import Histograms, Match, Scalars, Source
 from dashboard.window import Window
+from flash.generator_limit import Evidence
 
-__all__ = ["LineSummary", "Summary", "highest_mean", "summary_of"]
+__all__ = ["LineSummary", "Summary", "summary_of"]
 
 _BY: Final = ("region", "routing")
-# A generator whose requests start this late, or that has a processor to itself, is the bottleneck.
-_LATE_S: Final = 0.1
-_BUSY_RATIO: Final = 0.9
-# A process is at its limit when it has been for a while; its start alone takes a second or two.
-_BUSY_FOR_S: Final = 10
 
 Array = NDArray[np.float64]
 
@@ -53,21 +49,14 @@ class LineSummary:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Summary:
-    """All lines of a window, and whether the generator itself was its bottleneck.
+    """All lines of a window, and what tells whether the generator itself was its bottleneck.
 
-    ``cpu_ratio_max`` is the highest mean of a process over ten seconds, or over all of it where it
-    told for less; 1 is one core. It and ``schedule_lag_p99_s`` are NaN where the generator did not
-    tell.
+    Of a process's CPU it knows the highest mean over ten seconds: a window may be of any time, also
+    one in which little was asked of the generator.
     """
 
     lines: list[LineSummary]
-    schedule_lag_p99_s: float
-    cpu_ratio_max: float
-
-    @property
-    def generator_limited(self) -> bool:
-        """Whether requests started late, or a process of the generator had no time left."""
-        return self.schedule_lag_p99_s > _LATE_S or self.cpu_ratio_max > _BUSY_RATIO
+    generator: Evidence
 
 
 async def summary_of(
@@ -114,27 +103,8 @@ async def summary_of(
                 generator_share=_share(late_s.get(labels), waited_s.get(labels)),
             )
         )
-    lag = await source.histograms("loadgen_schedule_lag_seconds", window, by=(), match={})
-    cpu = await source.gauges("loadgen_cpu_ratio", window, by=("process",), match={})
-    return Summary(
-        lines=lines,
-        schedule_lag_p99_s=_quantile(_whole(lag).get(()), 0.99, lag.bounds),
-        cpu_ratio_max=highest_mean(cpu.values, ceil(_BUSY_FOR_S / window.step)),
-    )
-
-
-def highest_mean(values: Array, steps: int) -> float:
-    """The highest mean of any row over ``steps`` known values that follow each other.
-
-    Of a row with fewer it is the mean of them all. NaN if nothing is known.
-    """
-    highest = nan
-    for row in values:
-        known = row[~np.isnan(row)]
-        if known.size:
-            means = sliding_window_view(known, min(steps, known.size)).mean(axis=1)
-            highest = float(np.fmax(highest, means.max()))
-    return highest
+    generator = await generator_evidence(source, window, busy_for_s=BUSY_FOR_S)
+    return Summary(lines=lines, generator=generator)
 
 
 def _pairs(scalars: Scalars) -> list[tuple[Labels, Array]]:

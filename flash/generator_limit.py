@@ -1,4 +1,17 @@
-"""Whether the load generator itself was the limit of a run, and not the server."""
+"""Whether the load generator itself was the limit of a run, and not the server.
+
+The same rules and bounds hold wherever it is asked, but for what each place has to look at:
+
+- Of a run, at its end and for its verdict, CPU is the mean over the run: all of it is load, and a
+  few busy seconds of many say little of its figures.
+- Of any window on the dashboard's page, CPU is the mean over the busiest ten seconds: most of a
+  window may be without load, and a minute of it that is the generator's own should be told.
+- Of a rate that is tried in the search for the highest one (:mod:`loadgen.capacity_judgement`), CPU
+  counts only where an objective was missed or requests were left over: what was held was held.
+  Lateness is held against a bound of its own, and against the objective that was missed, not
+  against latency: what is asked is whether the rate was the one that was meant, and whether
+  lateness alone may have made the miss.
+"""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field

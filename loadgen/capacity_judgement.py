@@ -13,6 +13,7 @@ from math import isnan
 from typing import Final
 
 from flash.buckets import quantile
+from flash.generator_limit import CPU_LIMIT, WAITED_SHARE
 from loadgen.capacity_search import Verdict
 from loadgen.dispatcher import Arrived
 from loadgen.objective import Objective
@@ -20,17 +21,11 @@ from loadgen.region_figures import RegionFigures
 
 __all__ = ["CapacityStep", "Look", "Measured", "judge"]
 
-CPU_LIMIT: Final = 0.9
-"""Share of one core from which on a process is too busy to be believed."""
-
 LATE_LIMIT_S: Final = 0.1
 """Lateness at the 99th percentile from which on the rate was not the one that was meant."""
 
 LATE_SHARE: Final = 0.5
 """Lateness as a share of an objective's bound, at its quantile, that may have made it missed."""
-
-WAITED_SHARE: Final = 0.01
-"""Share of the arrivals that found no user free from which on the users were too few."""
 
 _BACKLOG_SHARE: Final = 0.05
 _BACKLOG_REQUESTS: Final = 5
@@ -132,7 +127,7 @@ def _verdict(
     missed = [one for one in measured if not one.is_held]
     backlog = arrived.started - figures.requests
     behind = backlog > _BACKLOG_SHARE * arrived.intended + _BACKLOG_REQUESTS
-    too_few_users = arrived.waited > WAITED_SHARE * arrived.intended
+    too_few_users = 0 < arrived.waited >= WAITED_SHARE * arrived.intended
     if missed or behind:
         for process, ratio in cpu.items():
             if ratio >= CPU_LIMIT:

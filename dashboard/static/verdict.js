@@ -96,7 +96,7 @@ function generatorWords(summary) {
   if (summary.cpu_ratio_max !== null) told.push(`its busiest process used ${share(summary.cpu_ratio_max)} of a CPU in its busiest ten seconds`);
   if (!told.length) return "";
   return summary.generator_limited
-    ? `The load generator itself was a bottleneck, so these numbers are not the server's alone: ${told.join(", ")}.`
+    ? `The load generator itself was a bottleneck, so these numbers are not the server's alone: ${summary.generator_limits.join("; ")}.`
     : `The load generator kept up: ${told.join(", ")}.`;
 }
 

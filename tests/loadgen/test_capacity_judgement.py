@@ -119,8 +119,8 @@ SLOW = ((0.2, 1000),)
         (after(present=["worker-1"]), Verdict.LIMITED, "lost worker-0"),
         (after(latency=SLOW, cpu=0.97), Verdict.LIMITED, "worker-0 used 97% of a core"),
         (after(cpu=0.97), Verdict.HELD, ""),
-        (after(waited=11), Verdict.LIMITED, "11 of 1000 arrivals found no user free; have more"),
-        (after(waited=10), Verdict.HELD, ""),
+        (after(waited=10), Verdict.LIMITED, "10 of 1000 arrivals found no user free; have more"),
+        (after(waited=9), Verdict.HELD, ""),
         (
             after(response_time=SLOW, waited=100, lag=((0.15, 1000),)),
             Verdict.LIMITED,
