@@ -5,7 +5,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 SOURCES := target_app flash loadgen dashboard stack tests benchmarks docs/chat_completions.py demo.py
 
-.PHONY: help demo test test-stack stack-files lint format bench-loadgen bench-dashboard bench-edge bench-memory bench-scaling accuracy clean
+.PHONY: help demo test test-stack stack-files lint format plotly bench-loadgen bench-dashboard bench-edge bench-memory bench-scaling accuracy clean
 
 help: ## What can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 24
@@ -37,6 +37,9 @@ lint: .venv/installed ## Format, lint and types
 format: .venv/installed ## Bring the code into the one format
 	@$(BIN)/ruff format $(SOURCES)
 	@$(BIN)/ruff check --fix $(SOURCES)
+
+plotly: ## Build the page's Plotly.js anew, of what its charts need (needs npm)
+	@cd plotly && npm ci && node build.mjs
 
 bench-loadgen: .venv/installed ## The load generator's speed beside its peers'; BENCH='--tls' for options
 	@$(BIN)/python -m benchmarks.bench_recording

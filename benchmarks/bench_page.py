@@ -53,9 +53,10 @@ FIRST_CHART: Final = """
 new MutationObserver((_, observer) => {
   if (!document.querySelector('.js-plotly-plot .scatterlayer path.js-line')) return;
   observer.disconnect();
-  // Two frames later what was put into the page has been painted.
-  const painted = () => { window.firstChart = performance.now(); };
-  requestAnimationFrame(() => requestAnimationFrame(painted));
+  // A message that is sent as a frame begins comes when that frame has been painted.
+  const { port1, port2 } = new MessageChannel();
+  port1.onmessage = () => { window.firstChart = performance.now(); };
+  requestAnimationFrame(() => port2.postMessage(null));
 }).observe(document, { childList: true, subtree: true });
 """
 

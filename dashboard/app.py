@@ -13,6 +13,7 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
+from dashboard.answers import PanelAnswer
 from dashboard.config import Config
 from dashboard.errors import (
     BadQueryError,
@@ -27,6 +28,7 @@ from dashboard.live import Feed, LiveHub
 from dashboard.model import Event, Target, TargetStatus
 from dashboard.own_metrics import OwnMetrics
 from dashboard.page import load_page
+from dashboard.panels import PANELS
 from dashboard.routes import Services, router, status_json
 from dashboard.source import Source
 
@@ -74,7 +76,8 @@ def create_app(
     own = metrics or OwnMetrics()
     beat = beat or _Elsewhere(clock)
     hub = LiveHub(source, beat, metrics=own, status=lambda: status_json(beat), clock=clock)
-    page = load_page({"locust_url": config.locust_url})
+    panels = [PanelAnswer.of(panel).model_dump() for panel in PANELS.values()]
+    page = load_page({"locust_url": config.locust_url, "panels": panels})
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:

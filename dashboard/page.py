@@ -70,10 +70,10 @@ class Page:
     assets: Mapping[str, Asset]
 
 
-def load_page(settings: Mapping[str, str]) -> Page:
+def load_page(settings: Mapping[str, object]) -> Page:
     """Read and compress the files that are shipped with the package.
 
-    ``settings`` are handed to the page's scripts.
+    ``settings``, which can be written as JSON, are handed to the page's scripts.
     """
     root = Path(__file__).parent / "static"
     found = {

@@ -35,7 +35,7 @@ Recorded = Mapping[str, object]
 
 _DEFAULT_OUTPUT: Final = "report.html"
 _POINTS: Final = 300  # as the page asks for
-_PLOTLY: Final = "vendor/plotly-cartesian.min.js"
+_PLOTLY: Final = "vendor/plotly.min.js"
 _WHOLE_RUN: Final = {
     "summary": "/api/summary",
     "distribution": "/api/distribution",

@@ -83,7 +83,7 @@ async function load() {
       events = found;
       // Those that were drawn before lack the marks.
       if (frame === made) drawBoard([...made.panels.keys()]);
-    })]);
+    }), refreshTargets(mine.signal)]);
     await refreshSummary();
     say(null);
     if (state.following) follow();
@@ -106,6 +106,10 @@ function bounds() {
 
 function loadEvents(signal = undefined) {
   return get("/api/events", { start: frame.start, end: frame.end + frame.step }, signal);
+}
+
+async function refreshTargets(signal = undefined) {
+  targetsDown = drawTargets({ targets: await get("/api/targets", {}, signal), platform_error: null }).down;
 }
 
 function follow() {
@@ -241,7 +245,7 @@ async function refreshOften() {
         await refreshSummary();
         if (turn % DETAILS_EVERY === 0) await refreshDetails();
       } else {
-        drawTargets({ targets: await get("/api/targets"), platform_error: null });
+        await refreshTargets();
       }
       if (regions !== controls.known.region.join()) drawBoard();
     } catch {
@@ -264,18 +268,6 @@ onThemeChange(() => {
 
 viewKey = keyOf();
 controls.draw();
-async function begin() {
-  try {
-    const [panels, targets] = await Promise.all([get("/api/panels"), get("/api/targets")]);
-    board.build(panels);
-    board.addTools("distribution", ...compare.tools());
-    drawTargets({ targets, platform_error: null });
-  } catch (error) {
-    say(`${error.message} Trying again.`);
-    setTimeout(begin, 2000);
-    return;
-  }
-  await load();
-  refreshOften();
-}
-begin();
+board.build(settings.panels);
+board.addTools("distribution", ...compare.tools());
+load().then(refreshOften);

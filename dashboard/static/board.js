@@ -139,11 +139,13 @@ export class Board {
       await plotlyReady;
       for (;;) {
         // A chart that is being zoomed stays as it is until that is done.
-        const next = [...this.dirty].find((id) => {
+        const due = [...this.dirty].filter((id) => {
           const { inSight, width, canvas } = this.cards.get(id);
           return inSight && width && !canvas._dragging;
         });
-        if (next === undefined) return;
+        if (!due.length) return;
+        // What has something to show is not to wait for what has not.
+        const next = due.find((id) => this.frame.tells(id)) ?? due[0];
         this.dirty.delete(next);
         this.#drawCard(this.cards.get(next));
         await nextFrame();

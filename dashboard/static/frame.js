@@ -32,6 +32,11 @@ export class Frame {
     return [...(this.panels.get(panel)?.values() ?? [])];
   }
 
+  /** Whether a panel has any number. */
+  tells(panel) {
+    return this.lines(panel).some(({ values }) => values.some((value) => value !== null));
+  }
+
   /** A panel's answer of the JSON interface. */
   load(panel, answer) {
     const lines = new Map();

@@ -507,10 +507,14 @@ def test_the_page_and_its_files_come_from_here_and_are_cached_by_content(scraped
 def test_what_is_shipped_compressed_is_what_is_shipped() -> None:
     brotli = pytest.importorskip("brotli")
     vendor = Path(__file__).parents[2] / "dashboard" / "static" / "vendor"
-    plain = vendor / "plotly-cartesian.min.js"
+    plain = vendor / "plotly.min.js"
     assert brotli.decompress((vendor / f"{plain.name}.br").read_bytes()) == plain.read_bytes()
-    assert b"plotly.js (cartesian - minified) v4.1.1" in plain.read_bytes()[:200]
-    assert "MIT" in (vendor / "plotly.LICENSE").read_text()
+    wanted = json.loads((vendor.parents[2] / "plotly" / "package.json").read_text())
+    version = wanted["dependencies"]["plotly.js"]
+    assert plain.read_bytes().startswith(f"/* plotly.js {version}, in part.".encode())
+    licences = (vendor / "plotly.LICENSE").read_text()
+    assert f"\nplotly.js {version}\n\nMIT License\n" in licences
+    assert "@plotly/d3 3.8.2\n" in licences
 
 
 @pytest.mark.parametrize(
