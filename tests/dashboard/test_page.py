@@ -74,6 +74,18 @@ class Watched:
             panel,
         )
 
+    def points(self, panel: str) -> dict[str, dict[float, float | None]]:
+        """What a chart draws by the name of the line and the time in Unix seconds, in UTC."""
+        lines: list[tuple[str, list[float], list[float | None]]] = self.page.evaluate(
+            """panel => document.querySelector(`[data-panel=${panel}] .canvas`).data.map(
+                (trace) => [trace.name, Array.from(trace.x), Array.from(trace.y)])""",
+            panel,
+        )
+        return {
+            name: {time / 1000: value for time, value in zip(x, y, strict=True)}
+            for name, x, y in lines
+        }
+
     def wait_for_chart(self, panel: str) -> None:
         self.page.locator(
             f"[data-panel={panel}] .js-plotly-plot .trace, [data-panel={panel}] .js-plotly-plot .hm"
@@ -232,7 +244,7 @@ def test_the_page_shows_what_the_interface_tells_and_stays_live(
     url, _ = dashboard
     traffic = Traffic(fake_target)
     try:
-        context = browser.new_context(viewport={"width": 1280, "height": 1400})
+        context = browser.new_context(viewport={"width": 1280, "height": 1400}, timezone_id="UTC")
         watched = Watched(context.new_page(), url)
         page = watched.page
         page.goto(f"{url}/")
@@ -244,7 +256,15 @@ def test_the_page_shows_what_the_interface_tells_and_stays_live(
         newest = """() => document.querySelector('[data-panel=throughput] .canvas')
             .layout.xaxis.range[1]"""
         before = page.evaluate(newest)
-        page.wait_for_function(f"before => ({newest})() >= before + 3000", arg=before)
+        page.wait_for_function(f"before => ({newest})() >= before + 5000", arg=before)
+        appended = watched.points("throughput")["ok"]
+        # The newest second may have been told before its scrape had come.
+        since, until = int(before / 1000), int(max(appended)) - 1
+        assert until - since >= 2
+        told = api(url, f"/api/panels/throughput/data?start={since}&end={until}&step=1")
+        sums = added_up(told, "outcome")["ok"]
+        assert [appended[time] for time in range(since, until)] == sums
+        assert all(sums)
         page.wait_for_function("() => document.querySelectorAll('#verdict article').length === 2")
         assert page.locator("#verdict h3").all_text_contents() == ["eu-west", "us-east"]
         page.locator("#verdict .state", has_text="answering").first.wait_for()
@@ -286,14 +306,27 @@ def numbers(lines: list[list[float | None]]) -> list[list[float]]:
     return sorted([value for value in line if value is not None] for line in lines)
 
 
-def added_up(told: Any, label: str) -> list[list[float | None]]:
-    """A panel's lines added up over all labels but one, as a stacked chart shows them."""
+def added_up(told: Any, label: str) -> dict[str, list[float | None]]:
+    """A panel's lines added up by one label, as a stacked chart shows them."""
     sums: dict[str, list[float | None]] = {}
     for line in told["lines"]:
         values = sums.setdefault(line["labels"][label], [None] * len(line["points"]))
         for at, (_, value) in enumerate(line["points"]):
             values[at] = value if values[at] is None else values[at] + (value or 0.0)
-    return list(sums.values())
+    return sums
+
+
+PLACE = """panel => {
+    const canvas = document.querySelector(`[data-panel=${panel}] .canvas`);
+    const { type, x, y, z, base } = canvas.data[0];
+    const row = z ? z.findIndex((values) => values.some((value) => value > 0)) : 0;
+    const at = (z?.[row] ?? y).findLastIndex((value) => value > 0);
+    const point = type === 'bar' ? [base[0] + x[0] / 2, y[0]] : [x[at], z ? y[row] : y[at]];
+    const { left, top } = canvas.getBoundingClientRect();
+    const { xaxis, yaxis } = canvas._fullLayout;
+    return [left + xaxis._offset + xaxis.d2p(point[0]), top + yaxis._offset + yaxis.d2p(point[1])];
+}"""
+"""Where in the window a chart shows a point of its first trace."""
 
 
 def test_every_panel_shows_the_numbers_that_the_interface_gives(
@@ -337,8 +370,8 @@ def test_every_panel_shows_the_numbers_that_the_interface_gives(
     for panel in set(panels) - {"throughput", "containers", "heatmap"}:
         assert any(numbers(given[panel])), panel
         assert numbers(drawn[panel]) == numbers(given[panel]), panel
-    assert numbers(drawn["throughput"]) == numbers(added_up(told["throughput"], "outcome"))
-    assert numbers(drawn["containers"]) == numbers(added_up(told["containers"], "state"))
+    for panel, label in (("throughput", "outcome"), ("containers", "state")):
+        assert numbers(drawn[panel]) == numbers([*added_up(told[panel], label).values()]), panel
     squares = page.evaluate(
         "() => document.querySelector('[data-panel=heatmap] .canvas').data[0].z.flat()"
     )
@@ -408,6 +441,25 @@ def test_every_panel_shows_the_numbers_that_the_interface_gives(
     east = next(row for row in table("cold-starts") if row[1] == "us-east")
     assert east[3:] == ["3 s", "60", "4", "10 s"]
     assert page.locator("img").count() == 0
+
+    # What lies under the pointer is told, whatever it is drawn as.
+    for panel, words in (
+        ("throughput", "ok"),
+        ("heatmap", " ms to "),
+        ("distribution", "eu-west"),
+        ("container_lives", "live after"),
+    ):
+        page.mouse.move(*page.evaluate(PLACE, panel))
+        page.locator(f"[data-panel={panel}] .hoverlayer", has_text=words).wait_for()
+
+    # Who goes over to the dark sees the same there, in colours made for it.
+    colours = """() => [...new Set(document.querySelector('[data-panel=latency] .canvas').data.map(
+        (trace) => trace.line.color))]"""
+    assert page.evaluate(colours) == ["#c26a00", "#0068a8"]
+    page.emulate_media(color_scheme="dark")
+    page.wait_for_function(f"() => ({colours})().join() === '#f0a830,#56b4e9'")
+    latency = "() => document.querySelector('[data-panel=latency] .canvas').data.map((t) => t.y)"
+    assert numbers(page.evaluate(latency)) == numbers(given["latency"])
     assert watched.trouble == []
     context.close()
 
@@ -497,14 +549,24 @@ def test_the_page_comes_back_by_itself_after_the_server_has_gone(
     )
     url, process = launched([*command, "--port", "0"])
     try:
-        page = browser.new_context().new_page()
+        page = browser.new_context(viewport={"width": 1280, "height": 1400}).new_page()
         page.goto(f"{url}/")
         page.get_by_text("Live", exact=True).wait_for()
+        page.evaluate("() => { window.loadedOnce = true; }")
         process.terminate()
         process.communicate(timeout=10)
         page.get_by_text("Reconnecting").wait_for()
         _, process = launched([*command, "--port", url.rpartition(":")[2]])
         page.get_by_text("Live", exact=True).wait_for()
+        # What is scraped from now on comes to the page as before, which was not loaded anew.
+        fake_target.metrics.count(
+            "loadgen_requests_total", 41, region="us-east", routing="sticky", outcome="ok"
+        )
+        page.wait_for_function(
+            """() => document.querySelector('[data-panel=throughput] .canvas').data
+                ?.some((trace) => trace.y.includes(41))"""
+        )
+        assert page.evaluate("() => window.loadedOnce")
         page.context.close()
     finally:
         process.terminate()
