@@ -12,11 +12,6 @@ import gevent
 import pytest
 from gevent import ssl
 from gevent.server import StreamServer
-from hypothesis import settings
-
-# How long an example takes says more of the machine's other work than of the code.
-settings.register_profile("unhurried", deadline=None)
-settings.load_profile("unhurried")
 
 SERVERS = Path(__file__).parent / "servers"
 
