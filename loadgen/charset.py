@@ -1,21 +1,25 @@
 """Text out of a body's bytes by the charset that its server names, whatever it names. Pure."""
 
 import codecs
+from typing import Final
 
 __all__ = ["TextDecoder", "decode_text", "known_charset"]
+
+_OF_HOST_NAMES: Final = frozenset({"idna", "punycode"})
 
 
 def known_charset(name: str) -> str:
     """``name`` if it is one that any bytes decode by, else UTF-8.
 
-    Python knows codecs that are no charsets (``hex``, ``zlib``) or refuse what they cannot decode
-    whatever one says (``idna``, ``punycode``).
+    Python knows codecs that are no charsets (``hex``, ``zlib``), and some for the names of hosts
+    alone, which may refuse what they cannot decode whatever one says.
     """
     try:
         b"\xff".decode(name, "replace")
+        is_charset = codecs.lookup(name).name not in _OF_HOST_NAMES
     except (LookupError, ValueError):
-        return "utf-8"
-    return name
+        is_charset = False
+    return name if is_charset else "utf-8"
 
 
 def decode_text(data: bytes, charset: str) -> str:
