@@ -7,13 +7,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dashboard.container_lives import ContainerLife, container_lives
+from dashboard.refusal_parts import SAME_S, spans
 from dashboard.source import Match, Source
 from dashboard.window import Window
 
-__all__ = ["ColdStart", "cold_starts_of", "spans"]
-
-_SAME_S: Final = 3
-"""Pauses between 503s up to this long do not end a cold start: users back off in between."""
+__all__ = ["ColdStart", "cold_starts_of"]
 
 _BEFORE_S: Final = 3.0
 _WAITS_AFTER_S: Final = 5
@@ -40,17 +38,6 @@ class ColdStart:
     containers: tuple[ContainerLife, ...]
 
 
-def spans(refused: NDArray[np.float64], longest_pause: int) -> list[tuple[int, int]]:
-    """Runs of steps with refusals, from and up to (exclusive), over short pauses without."""
-    found: list[tuple[int, int]] = []
-    for step in np.flatnonzero(np.nan_to_num(refused) > 0).tolist():
-        if found and step - found[-1][1] <= longest_pause:
-            found[-1] = (found[-1][0], step + 1)
-        else:
-            found.append((step, step + 1))
-    return found
-
-
 async def cold_starts_of(source: Source, window: Window, match: Match) -> list[ColdStart]:
     """All cold starts that began in the window, newest first."""
     by = ("region",)
@@ -71,7 +58,7 @@ async def cold_starts_of(source: Source, window: Window, match: Match) -> list[C
         answered = _row(told, region, "ok", window)
         key = (("region", region),) if region else ()
         none = np.zeros(window.steps)
-        for begin, end in spans(refused, max(1, _SAME_S // window.step)):
+        for begin, end in spans(refused, max(1, SAME_S // window.step)):
             # Those refused last are answered a little later than the last 503.
             after = min(window.steps, end + max(1, _WAITS_AFTER_S // window.step))
             first = np.flatnonzero(answered[begin:] > 0)

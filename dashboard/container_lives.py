@@ -11,7 +11,15 @@ from dashboard.model import Event
 from dashboard.source import Match, Source
 from dashboard.window import Window
 
-__all__ = ["ContainerLife", "LiveChange", "container_lives", "live_changes", "lives_in"]
+__all__ = [
+    "ContainerLife",
+    "LiveChange",
+    "Seen",
+    "container_lives",
+    "live_changes",
+    "lives_in",
+    "seen_in",
+]
 
 _LOOK_BACK_S: Final = 3600.0
 """Events before a window that are read to learn what was there at its beginning."""
@@ -122,8 +130,23 @@ def _noted(
     return now
 
 
-async def lives_in(source: Source, window: Window) -> tuple[list[ContainerLife], list[LiveChange]]:
-    """The containers that were there in the window, by their beginning, and how they changed.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Seen:
+    """What is known of the containers of a window, from events and from their own metrics.
+
+    ``events`` go back an hour before it; before them ``initially`` were live. ``lives`` are by
+    their beginning, and of all that the events tell of. ``in_flight`` has the requests in each
+    container by step, of those that are scraped.
+    """
+
+    events: list[Event]
+    initially: frozenset[str]
+    lives: list[ContainerLife]
+    in_flight: dict[str, NDArray[np.float64]]
+
+
+async def seen_in(source: Source, window: Window) -> Seen:
+    """What is known of the containers that were there in the window.
 
     A container that came up long before the window has no event; its own metrics tell that it is
     there.
@@ -146,19 +169,29 @@ async def lives_in(source: Source, window: Window) -> tuple[list[ContainerLife],
     here.pop("", None)
     told = {life.task_id: life for life in container_lives(events)}
     came = {event.labels.get("container") for event in events if event.kind == "container_live"}
-    initially = frozenset(
-        task_id for task_id, life in told.items() if task_id not in came and _was_live(life)
-    ) | frozenset(here.keys() - told.keys())
     lives = [
         _measured(told.get(task_id) or ContainerLife(task_id=task_id), here, boot_of)
         for task_id in {**told, **dict.fromkeys(here)}
     ]
-    changes = live_changes(events, initially)
-    return (
-        sorted(
-            (life for life in lives if life.gone_at is None or life.gone_at >= window.start),
-            key=lambda life: (life.requested_at or life.live_at or 0.0, life.task_id),
+    return Seen(
+        events=events,
+        initially=frozenset(
+            task_id for task_id, life in told.items() if task_id not in came and _was_live(life)
+        )
+        | frozenset(here.keys() - told.keys()),
+        lives=sorted(
+            lives, key=lambda life: (life.requested_at or life.live_at or 0.0, life.task_id)
         ),
+        in_flight={task_id: values for task_id, (_, values) in here.items()},
+    )
+
+
+async def lives_in(source: Source, window: Window) -> tuple[list[ContainerLife], list[LiveChange]]:
+    """The containers that were there in the window, by their beginning, and how they changed."""
+    seen = await seen_in(source, window)
+    changes = live_changes(seen.events, seen.initially)
+    return (
+        [life for life in seen.lives if life.gone_at is None or life.gone_at >= window.start],
         [change for change in changes if change.at >= window.start],
     )
 

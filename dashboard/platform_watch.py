@@ -1,4 +1,5 @@
-"""Watches the platform: which targets there are, and what happens to containers and autoscaler."""
+"""Watches for what no metric tells: which targets there are, what happens to containers and
+autoscaler, and which sessions are refused."""
 
 import logging
 import time
@@ -9,6 +10,7 @@ from dashboard.config import Config
 from dashboard.discovery import Discovery, edge_of, platform_of
 from dashboard.edge_events import EdgeEvents
 from dashboard.errors import ScrapeError
+from dashboard.generator_sessions import GeneratorSessions
 from dashboard.model import Event, Target
 from dashboard.scraper import Fetch
 from dashboard.store import Store
@@ -16,6 +18,8 @@ from dashboard.store import Store
 __all__ = ["PlatformWatch"]
 
 _log = logging.getLogger(__name__)
+
+_Teller = EdgeEvents | GeneratorSessions
 
 
 class PlatformWatch:
@@ -37,14 +41,18 @@ class PlatformWatch:
         self._chores = chores
         edge = edge_of(config)
         # An edge tells more than what is seen from looking at its containers.
-        self._edge_events = None if edge is None else EdgeEvents(edge)
+        self._tellers: list[_Teller] = [
+            *([] if edge is None else [EdgeEvents(edge)]),
+            *map(GeneratorSessions, dict.fromkeys(config.scrape)),
+        ]
+        # Those that have not answered yet are not asked again.
+        self._asking: set[_Teller] = set()
         self._discovery = Discovery(
             config,
             platform=platform_of(config),
             on_events=self._happened if edge is None else lambda _: None,
             clock=clock,
         )
-        self._asking_edge = False
 
     def start(self) -> None:
         """Begin to look at the platform; within a running event loop."""
@@ -63,21 +71,22 @@ class PlatformWatch:
         """Why the platform does not tell its containers, ``None`` when all is well."""
         return self._discovery.error
 
-    def ask_edge(self, fetch: Fetch) -> None:
-        """Have the edge's new events stored, unless it is still being asked."""
-        if self._edge_events is not None and not self._asking_edge:
-            self._chores.begin(self._ask_edge(self._edge_events, fetch), "asking the edge")
+    def ask(self, fetch: Fetch) -> None:
+        """Have new events of the edge and the load generator stored, but of who is still asked."""
+        for teller in self._tellers:
+            if teller not in self._asking:
+                self._chores.begin(self._ask(teller, fetch), "asking for events")
 
-    async def _ask_edge(self, edge: EdgeEvents, fetch: Fetch) -> None:
-        self._asking_edge = True
+    async def _ask(self, teller: _Teller, fetch: Fetch) -> None:
+        self._asking.add(teller)
         try:
-            events = await edge.look(fetch)
+            events = await teller.look(fetch)
             if events:
                 await self._store.add_events(events)
         except ScrapeError as error:
-            _log.debug("the edge's events: %s", error)  # its target tells that it is away
+            _log.debug("events: %s", error)  # its target tells that it is away
         finally:
-            self._asking_edge = False
+            self._asking.discard(teller)
 
     def _happened(self, events: list[Event]) -> None:
         self._chores.begin(self._store.add_events(events), "storing events")

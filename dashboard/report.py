@@ -40,6 +40,7 @@ _WHOLE_RUN: Final = {
     "summary": "/api/summary",
     "distribution": "/api/distribution",
     "cold_starts": "/api/cold_starts",
+    "refusals": "/api/refusals",
     "containers": "/api/containers",
     "stickiness": "/api/stickiness",
     "matrix": "/api/matrix",

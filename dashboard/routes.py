@@ -36,6 +36,7 @@ from dashboard.cold_starts import cold_starts_of
 from dashboard.container_lives import lives_in
 from dashboard.distribution import distributions_of
 from dashboard.errors import BadQueryError, NotFoundError
+from dashboard.held_requests import HELD_S, held_in
 from dashboard.lines import FILTERS, panel_lines
 from dashboard.live import LiveHub
 from dashboard.matrix import METRIC as MATRIX_METRIC
@@ -44,6 +45,15 @@ from dashboard.model import Event, Run
 from dashboard.own_metrics import OwnMetrics
 from dashboard.page import CONTENT_SECURITY_POLICY, Page
 from dashboard.panels import PANELS, Panel
+from dashboard.refusal_answers import (
+    HeldAnswer,
+    RefusalsAnswer,
+    RefusalStreakAnswer,
+    RefusedSessionAnswer,
+)
+from dashboard.refusal_record import record_of
+from dashboard.refusals import refusals_of
+from dashboard.refused_sessions import refused_sessions_of
 from dashboard.service_discovery import sd_groups
 from dashboard.source import Match, Source
 from dashboard.stickiness import (
@@ -203,6 +213,33 @@ async def cold_starts(
     window = await services.source.window(start, end, None)
     found = await cold_starts_of(services.source, window, _match(region, routing))
     return _json([ColdStartAnswer.of(cold) for cold in found])
+
+
+@router.get("/api/refusals", response_model=RefusalsAnswer)
+async def refusals(
+    services: _Services,
+    start: _Start = None,
+    end: _End = None,
+    region: _Several = [],  # noqa: B006  # FastAPI copies defaults
+    routing: _Several = [],  # noqa: B006  # FastAPI copies defaults
+) -> Response:
+    """Why there were 503s, with the evidence; who was held instead, and who met them alone."""
+    # As fine as can be, for what containers did is a matter of seconds.
+    window = await services.source.window(start, end, 1.0)
+    match = _match(region, routing)
+    record = await record_of(services.source, window)
+    held = await held_in(services.source, window, match, record.seen.lives)
+    return _json(
+        RefusalsAnswer(
+            start=window.start,
+            end=window.end,
+            step=window.step,
+            streaks=[RefusalStreakAnswer.of(one) for one in refusals_of(record, match)],
+            held_above=HELD_S,
+            held=None if held is None else [HeldAnswer.of(one) for one in held],
+            sessions=[RefusedSessionAnswer.of(one) for one in refused_sessions_of(record, match)],
+        )
+    )
 
 
 @router.get("/api/distribution", response_model=DistributionAnswer)

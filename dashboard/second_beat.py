@@ -69,7 +69,7 @@ class SecondBeat:
 
     def _tick(self, fetch: HttpFetch, second: int) -> None:
         """Begin what is due at a second, and wait for none of it."""
-        self._platform.ask_edge(fetch)
+        self._platform.ask(fetch)
         if self._retention.due(second):
             self._chores.begin(self._retention.keep(second), "deleting old rows")
 

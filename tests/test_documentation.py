@@ -31,6 +31,7 @@ from dashboard.judgement import Status
 from dashboard.measurement import LATEST_LOOK_S
 from dashboard.own_metrics import OwnMetrics
 from dashboard.panels import PANELS
+from dashboard.refusal_cause import Cause
 from dashboard.routes import router
 from flash import generator_limit
 from flash.autoscaler import AutoscalerSettings
@@ -483,6 +484,11 @@ def test_the_bucket_layouts_are_documented():
 def test_every_panel_is_documented():
     listed = [tuple(row[:3]) for row in rows(text_of("dashboard.md"), "panel")]
     assert listed == [(panel.id, panel.unit, panel.metric) for panel in PANELS.values()]
+
+
+def test_every_cause_of_503s_is_documented_and_no_other_is():
+    listed = [cause for cause, _ in rows(section(text_of("dashboard.md"), "Why 503s"), "cause")]
+    assert sorted(listed) == sorted(Cause)
 
 
 def test_every_measure_of_an_objective_is_documented_and_no_other_is():

@@ -9,6 +9,7 @@ import { Frame } from "./frame.js";
 import { onThemeChange } from "./look.js";
 import { coldSpans, markedEvents, objectivesOf } from "./marked.js";
 import { drawMatrix } from "./matrix.js";
+import { drawRefusals } from "./refusals.js";
 import { State } from "./state.js";
 import { drawStickiness } from "./stickiness.js";
 import { drawTargets } from "./targets.js";
@@ -180,12 +181,14 @@ async function refreshSummary() {
 async function refreshDetails() {
   const { region, routing } = filters();
   const window = { start: frame.start, end: frame.end, region };
-  const [stickiness, matrix] = await Promise.all([
+  const [stickiness, matrix, refusals] = await Promise.all([
     get("/api/stickiness", window),
     get("/api/matrix", { ...window, routing }),
+    get("/api/refusals", { ...window, routing }),
   ]);
   drawStickiness(stickiness, controls.known.region);
   drawMatrix(matrix);
+  drawRefusals(refusals, controls.known.region, zoomTo);
 }
 
 /** A window a little wider than a stretch of time. */

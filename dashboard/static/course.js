@@ -1,7 +1,7 @@
 // What happened: cold starts one by one, and the list of events.
 
 import { count, duration, time } from "./format.js";
-import { regionColour, swatch } from "./look.js";
+import { fill, regionCell, timeCell } from "./tables.js";
 import { element } from "./verdict.js";
 
 const MOST_LANES = 6;
@@ -16,35 +16,21 @@ export function drawColdStarts(found, regions, zoom) {
       legend.append(item);
     }
   }
-  const body = document.getElementById("cold-starts");
-  if (!found.length) {
-    const line = element("tr", "nothing");
-    const cell = element("td", "", "No request met a 503 in this window.");
-    cell.colSpan = 7;
-    line.append(cell);
-    body.replaceChildren(line);
-    return;
-  }
   // One scale for all, so that long ones look long.
-  const longest = Math.max(...found.map((cold) => lengthOf(cold)));
-  document.getElementById("course-scale").replaceChildren(...[0, 0.5, 1].map((part) => element("span", "", duration(part * longest))));
-  body.replaceChildren(...found.slice(0, 50).map((cold) => row(cold, longest, regions, zoom)));
+  const longest = Math.max(0, ...found.map((cold) => lengthOf(cold)));
+  if (found.length) {
+    document.getElementById("course-scale").replaceChildren(...[0, 0.5, 1].map((part) => element("span", "", duration(part * longest))));
+  }
+  const rows = found.slice(0, 50).map((cold) => row(cold, longest, regions, zoom));
+  fill("cold-starts", rows, 7, "No request met a 503 in this window.");
 }
 
 function row(cold, longest, regions, zoom) {
   const line = document.createElement("tr");
-  const began = element("td");
-  const show = element("button", "link", time(cold.began_at));
-  show.type = "button";
-  show.title = "Show this time on all charts";
-  show.addEventListener("click", () => zoom(beginOf(cold), endOf(cold)));
-  began.append(show);
-  const region = element("td");
-  region.append(swatch({ colour: regionColour(cold.region, regions), width: 5 }), ` ${cold.region || "all"}`);
   const answer = cold.first_answer_at === null ? "not yet" : duration(cold.first_answer_at - cold.began_at);
   line.append(
-    began,
-    region,
+    timeCell(time(cold.began_at), () => zoom(beginOf(cold), endOf(cold))),
+    regionCell(cold.region, regions),
     course(cold, longest),
     element("td", "number", answer),
     element("td", "number", count(cold.refused)),

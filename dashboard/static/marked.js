@@ -1,6 +1,6 @@
 // What is marked on every time chart of a frame: cold starts, events, what a run was to keep to.
 
-const UNMARKED = new Set(["container_starting", "container_process_started", "container_exited"]);
+const UNMARKED = new Set(["container_starting", "container_process_started", "container_exited", "session_refused"]);
 const MOST_EVENTS = 60;
 const MOST_SPANS = 100;
 
@@ -24,7 +24,7 @@ export function coldSpans(frame) {
   return spans.slice(-MOST_SPANS);
 }
 
-/** Every step of every container would hide the charts; those are in the list of events. */
+/** Every step of every container, or every session, would hide the charts; those are in the list of events. */
 export function markedEvents(events, frame) {
   return events.filter(({ at, kind }) => at >= frame.start && at < frame.end && !UNMARKED.has(kind)).slice(-MOST_EVENTS);
 }

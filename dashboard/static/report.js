@@ -7,6 +7,7 @@ import { Frame } from "./frame.js";
 import { DASHES, PERCENTILE_LOOK, PERCENTILE_NAMES, ROUTING_NAMES, css, onThemeChange, regionColour, swatch } from "./look.js";
 import { coldSpans, markedEvents, objectivesOf } from "./marked.js";
 import { drawMatrix } from "./matrix.js";
+import { drawRefusals } from "./refusals.js";
 import { drawStickiness } from "./stickiness.js";
 import { drawVerdict, element } from "./verdict.js";
 
@@ -90,10 +91,12 @@ function drawFacts() {
 
 function drawTables() {
   drawVerdict(summary, whole, regions);
-  drawColdStarts(recorded.cold_starts, regions, (from, to) => {
+  const zoomAround = (from, to) => {
     const margin = Math.max(3, (to - from) / 4);
     zoomTo(from - margin, to + margin);
-  });
+  };
+  drawColdStarts(recorded.cold_starts, regions, zoomAround);
+  drawRefusals(recorded.refusals, regions, zoomAround);
   drawStickiness(recorded.stickiness, regions);
   drawMatrix(recorded.matrix);
   drawEvents(events);

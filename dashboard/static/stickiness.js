@@ -1,7 +1,8 @@
 // What sticky routing is worth: who stayed, what it saves, who had to move.
 
 import { count, duration, share, time } from "./format.js";
-import { ROUTING_NAMES, regionColour, swatch } from "./look.js";
+import { ROUTING_NAMES } from "./look.js";
+import { fill, regionCell } from "./tables.js";
 import { element } from "./verdict.js";
 
 const FIGURES = { mean: "mean", p50: "p50", p95: "p95" };
@@ -103,26 +104,6 @@ function judged({ sessions, moved, least, least_share: part }) {
   const deviation = Math.sqrt(sessions * part * (1 - part));
   if (moved > least + Math.max(1, SURPRISING * deviation)) return "more than had to";
   return moved < least - Math.max(1, SURPRISING * deviation) ? "fewer; some have not asked again" : "about as few as possible";
-}
-
-function fill(id, rows, columns, otherwise) {
-  const body = document.getElementById(id);
-  if (rows.length) {
-    body.replaceChildren(...rows);
-    return;
-  }
-  const line = element("tr", "nothing");
-  const cell = element("td", "", otherwise);
-  cell.colSpan = columns;
-  line.append(cell);
-  body.replaceChildren(line);
-}
-
-function regionCell(region, regions) {
-  const cell = element("td");
-  if (region) cell.append(swatch({ colour: regionColour(region, regions), width: 5 }), ` ${region}`);
-  else cell.append("all");
-  return cell;
 }
 
 function between(low, high, words) {

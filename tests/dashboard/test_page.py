@@ -187,7 +187,8 @@ async def fill(scraped: Scraped, metrics: FakeMetrics, start: int) -> None:
         metrics.gauge("loadgen_workers", 2 if second < 40 else 1)
         metrics.count("loadgen_worker_changes_total", int(second == 40), change="lost")
         metrics.gauge("loadgen_cpu_ratio", 0.25, process="worker-0")
-        metrics.gauge("edge_containers", 1 if second < 20 else 2, state="live")
+        live = 0 if second < 3 else 1 if second < 20 else 2
+        metrics.gauge("edge_containers", live, state="live")
         metrics.gauge("edge_containers", 1 if 15 <= second < 20 else 0, state="starting")
         metrics.gauge("edge_target_concurrency", 8)
         metrics.gauge("target_requests_in_flight", second % 4, container="ta-1")
@@ -206,6 +207,11 @@ async def fill(scraped: Scraped, metrics: FakeMetrics, start: int) -> None:
             )
         ]
     )
+    refused = {"refused": "14", "beside": "12", "seconds": "9.5", "others_answered": "412"}
+    labels = {"region": "us-east", "session": HOSTILE, "refused_by": "ta-1", "answered": "0"}
+    labels |= {**refused, "others_refused": "3"}
+    session = Event(at=start + 30.0, kind="session_refused", text=HOSTILE, labels=labels)
+    await scraped.store.add_events([session])
     scraped.store.close()
 
 
@@ -220,6 +226,7 @@ def one_second(
         return
     if second == 3:
         metrics.observe("loadgen_cold_start_wait_seconds", 2.5, **labels)
+        metrics.observe("loadgen_edge_overhead_seconds", 1.5, **labels)
     near = latency / 10 if client == region else latency
     values = [near * (1 + (second * 7 + n) % 5 / 10) for n in range(5)]
     faster = [value * (0.5 if routing == "sticky" else 1) for value in values]
@@ -440,6 +447,17 @@ def test_every_panel_shows_the_numbers_that_the_interface_gives(
     assert best == [[True, False], [False, True]]
     east = next(row for row in table("cold-starts") if row[1] == "us-east")
     assert east[3:] == ["3 s", "60", "4", "10 s"]
+    refusals = [row[1:] for row in table("refusals")]
+    evidence = "no container had been there before; ta-1 took 2.5 s to come up"
+    assert sorted(refusals) == [
+        [region, "scaled from zero", "60", "3 s", evidence] for region in sorted(REGIONS)
+    ]
+    assert table("refused-sessions") == [
+        [HOSTILE, "us-east", "14", "9.5 s", "412", "not known", "ta-1; not answered"]
+    ]
+    assert [row[1:3] + row[4:] for row in sorted(table("held"))] == [
+        [region, "4", "ta-1 came up"] for region in sorted(REGIONS)
+    ]
     assert page.locator("img").count() == 0
 
     # What lies under the pointer is told, whatever it is drawn as.
@@ -602,7 +620,10 @@ DRAWN = """() => Object.fromEntries([...document.querySelectorAll('[data-panel]'
     card.querySelector('.canvas').data.map((trace) => [
         trace.name, Array.from(trace.x), Array.from(trace.y), trace.z ?? null,
         trace.line?.color ?? null])]))"""
-TABLES = ("verdict", "cold-starts", "sticky-comparisons", "sticky-shares", "sticky-moves", "matrix")
+TABLES = (
+    *("verdict", "cold-starts", "refusals", "refused-sessions", "held"),
+    *("sticky-comparisons", "sticky-shares", "sticky-moves", "matrix"),
+)
 
 
 def test_a_report_from_disk_shows_what_the_page_shows_and_asks_nobody(
@@ -644,7 +665,7 @@ def test_a_report_from_disk_shows_what_the_page_shows_and_asks_nobody(
         assert any(character.isdigit() for character in shown[0]), table
 
     # What only a dashboard can do is not offered, and what targets said is text.
-    needs_one = "form, select, #targets, #live, button:not(#cold-starts *)"
+    needs_one = "form, select, #targets, #live, button:not(#cold *)"
     assert report.page.locator(needs_one).count() == 0
     assert report.page.locator("img").count() == 0
     assert report.page.locator("#events", has_text=HOSTILE).count() == 1

@@ -18,6 +18,7 @@ def _recorded() -> Recorder:
             channel.outcomes[outcome] = n * 10 + k
         channel.codes = {200: 7 * n, 503: 3}
         channel.giveups, channel.same, channel.moved, channel.affected = 4 * n, 5, 6, 9 * n
+        channel.container_refusals, channel.refused_sessions = 2 * n, 3 * n
         channel.gauges.users, channel.gauges.in_flight = 8 * n, 2
         for k, name in enumerate(CHANNEL_HISTOGRAMS):
             for value in (1e-5, 0.01 * (k + 1), 0.5 * n, 1000.0):
@@ -62,6 +63,10 @@ def test_counters_and_gauges_are_read_back_as_they_were_counted(samples, region)
         assert _value(samples, "loadgen_responses_total", code=str(code), **of) == count
     assert _value(samples, "loadgen_cold_start_giveups_total", **of) == channel.giveups
     assert _value(samples, "loadgen_cold_start_requests_total", **of) == channel.affected
+    refusals = _value(samples, "loadgen_container_refusals_total", **of)
+    assert refusals == channel.container_refusals > 0
+    refused_sessions = _value(samples, "loadgen_refused_sessions_total", **of)
+    assert refused_sessions == channel.refused_sessions > 0
     sessions = "loadgen_session_requests_total"
     assert _value(samples, sessions, container="same", **of) == 5
     assert _value(samples, sessions, container="moved", **of) == 6

@@ -5,6 +5,7 @@ from types import SimpleNamespace
 # The tests of other rooms run in the same process, and want the standard library as it is.
 os.environ.setdefault("LOCUST_SKIP_MONKEY_PATCH", "1")
 
+import gevent
 import gevent.event
 import pytest
 from locust.event import Events
@@ -250,6 +251,57 @@ def test_the_session_goes_with_every_request_and_attempt(serve):
         for request in bench.seen
     ]
     assert sent == [[b"modal-session-id: s-1"]] * 2 + [[b"modal-session-id: mine"]]
+
+
+BAD = REFUSED.replace(b"content-length", b"x-edge-container: ta-bad\r\ncontent-length")
+
+
+def beside_others(bench, monkeypatch) -> None:
+    """From now on others are answered while the client waits to try again."""
+
+    def answer_others(_seconds: float) -> None:
+        bench.channel.watch.answers += 100
+
+    monkeypatch.setattr(flash_client, "sleep", answer_others)
+
+
+@pytest.mark.parametrize(("answers", "answered"), [([OK], True), ([], False)])
+def test_a_session_that_is_refused_while_others_are_answered_is_told_of(
+    serve, monkeypatch, answers, answered
+):
+    bench = serve(REFUSED, *[BAD] * 5, *answers, session="s1")
+    beside_others(bench, monkeypatch)
+    if not answered:
+        # As when Locust stops the user while it waits.
+        def stop(refusals: int, **_: object) -> float:
+            if refusals == 5:
+                raise gevent.GreenletExit
+            return 0.0
+
+        monkeypatch.setattr(flash_client, "delay_s", stop)
+        with pytest.raises(gevent.GreenletExit):
+            bench.client.get("/")
+    else:
+        assert bench.client.get("/").ok
+    (one,) = bench.recorder.refused_sessions.since(0)
+    assert (one.region, one.session, one.container) == ("us-east", "s1", "ta-bad")
+    assert (one.refused, one.beside, one.others_refused, one.answered) == (6, 5, 0, answered)
+    assert one.others_answered == 500 + 100 * answered
+    assert bench.channel.refused_sessions == 1
+    assert (bench.channel.container_refusals, bench.channel.outcomes["cold_start"]) == (5, 6)
+
+
+@pytest.mark.parametrize(
+    ("options", "headers"), [({}, None), ({"session": "s1"}, {"Modal-Session-ID": "another"})]
+)
+def test_a_request_that_is_not_of_the_clients_session_is_not_told_of(
+    serve, monkeypatch, options, headers
+):
+    bench = serve(*[BAD] * 6, OK, **options)
+    beside_others(bench, monkeypatch)
+    assert bench.client.get("/", headers=headers).ok
+    assert bench.recorder.refused_sessions.since(0) == []
+    assert (bench.channel.container_refusals, bench.channel.refused_sessions) == (6, 0)
 
 
 def test_without_a_session_none_is_sent(serve):

@@ -132,10 +132,22 @@ def test_a_report_survives_json():
     worker, master = Recorder(), Recorder()
     _record(worker.channel("a", "sticky"), 0.25, refused=1)
     worker.connects("a").record(0.5)
+    channel = worker.channel("a", "sticky")
+    streak = channel.watch.begin("session")
+    for at in range(5):
+        streak.sending()
+        channel.refused(503, at, at + 0.5, container="ta-1")
+        channel.refused_sessions += streak.met(at + 0.5, "ta-1")
+        channel.watch.answers += 100
+    channel.refused_sessions += streak.end(answered=True)
     expected = _figures(worker)
     master.merge("w", json.loads(json.dumps(worker.take())))
     assert _figures(master) == expected
     assert master.connects("a").sum == 0.5
+    seen = master.channel("a", "sticky")
+    assert (seen.container_refusals, seen.refused_sessions) == (5, 1)
+    (told,) = master.refused_sessions.since(0)
+    assert (told.session, told.refused, told.beside, told.others_answered) == ("session", 5, 4, 500)
 
 
 def test_what_was_taken_is_not_taken_again():
