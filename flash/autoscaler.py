@@ -9,10 +9,28 @@ refused request with no container at all counts as demand for one, at once.
 from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass
-from math import ceil
-from typing import NamedTuple
+from math import ceil, inf
+from typing import Final, NamedTuple
 
-__all__ = ["Autoscaler", "AutoscalerSettings", "Candidate", "to_stop", "wanted"]
+__all__ = [
+    "ROUNDING",
+    "SHORTEST_STEP_S",
+    "STEP_S",
+    "Autoscaler",
+    "AutoscalerSettings",
+    "Candidate",
+    "to_stop",
+    "wanted",
+]
+
+ROUNDING: Final = 1e-9
+"""What a number of containers may be above a whole one by rounding, and not need one more."""
+
+STEP_S: Final = 0.11
+"""Seconds from one decision to the next."""
+
+SHORTEST_STEP_S: Final = 0.01
+"""Seconds to the next decision when there is a reason not to wait, such as a first refusal."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,7 +69,7 @@ def wanted(settings: AutoscalerSettings, *, demand: float, refused: bool, crowde
     ``refused`` tells that a request found no container; it needs one. ``crowded`` is how many there
     were when one found all of them at their hard limit; it needs one more.
     """
-    needed = ceil(demand / settings.target_concurrency)
+    needed = ceil(demand / settings.target_concurrency - ROUNDING)
     if refused:
         needed = max(needed, 1)
     if crowded:
@@ -66,11 +84,13 @@ class Autoscaler:
 
     def __init__(self, settings: AutoscalerSettings) -> None:
         self.settings = settings
-        # (since, wanted): that many were wanted from then until the next entry.
-        self._history: deque[tuple[float, int]] = deque()
+        self._highest = _Highest()
+        self._lowest = _Highest()
+        self._wanted: int | None = None
+        self._since = inf
 
     def __repr__(self) -> str:
-        return f"Autoscaler({self.settings!r}, wanted={list(self._history)[-1:]!r})"
+        return f"Autoscaler({self.settings!r}, wanted={self._wanted})"
 
     def step(
         self, now: float, *, demand: float, refused: bool, containers: int, crowded: int = 0
@@ -83,41 +103,56 @@ class Autoscaler:
             containers: how many are starting or live; draining ones no longer count.
             crowded: how many were live when a request found all of them full; 0 if none did.
         """
-        target = wanted(self.settings, demand=demand, refused=refused, crowded=crowded)
-        if not self._history or self._history[-1][1] != target:
-            self._history.append((now, target))
-        longest = max(self.settings.scaleup_window, self.settings.scaledown_window)
-        while len(self._history) > 1 and self._history[1][0] <= now - longest:
-            self._history.popleft()
-        floor, ceiling = self.settings.min_containers, self.settings.max_containers
+        settings = self.settings
+        target = wanted(settings, demand=demand, refused=refused, crowded=crowded)
+        if self._wanted != target:
+            self._highest.add(now, target)
+            self._lowest.add(now, -target)
+            self._wanted = target
+            self._since = min(self._since, now)
+        least = -self._lowest.since(now - settings.scaleup_window)
+        most = self._highest.since(now - settings.scaledown_window)
+        floor, ceiling = settings.min_containers, settings.max_containers
         if containers < floor:
             return floor - containers
         if containers > ceiling:
             return ceiling - containers
-        least = min(self._over(now, self.settings.scaleup_window), default=target)
         if refused and not containers:
             least = max(least, 1)
-        most = max(self._over(now, self.settings.scaledown_window), default=target)
         if containers < least:
             return least - containers
-        if containers > most and self._known_for(now, self.settings.scaledown_window):
+        if containers > most and self._since <= now - settings.scaledown_window:
             return most - containers
         return 0
 
-    def _over(self, now: float, window: float) -> Iterable[int]:
-        """What was wanted at some time within the window that ends now."""
-        began = now - window
-        until = now
-        for since, target in reversed(self._history):
-            if until < began:
-                return
-            yield target
-            if since <= began:
-                return
-            until = since
 
-    def _known_for(self, now: float, window: float) -> bool:
-        return bool(self._history) and self._history[0][0] <= now - window
+class _Highest:
+    """The highest of values over a window that ends now; each one holds until the next.
+
+    What a later value is not below makes no difference any more, and is forgotten: the rest
+    descends, and the first one whose time is not over is the highest. A window that becomes longer
+    looks back no further than the one before did.
+    """
+
+    __slots__ = ("_held",)
+
+    def __init__(self) -> None:
+        self._held: deque[tuple[float, int]] = deque()
+
+    def add(self, now: float, value: int) -> None:
+        """From ``now`` on it is ``value``."""
+        held = self._held
+        if held:
+            held.append((now, held.pop()[1]))
+        while held and held[-1][1] <= value:
+            held.pop()
+        held.append((inf, value))
+
+    def since(self, began: float) -> int:
+        """The highest from ``began`` on; there has to be one."""
+        while self._held[0][0] <= began:
+            self._held.popleft()
+        return self._held[0][1]
 
 
 class Candidate(NamedTuple):

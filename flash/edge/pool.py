@@ -8,7 +8,14 @@ import time
 from collections.abc import Callable, Coroutine
 from typing import Final, Literal, cast
 
-from flash.autoscaler import Autoscaler, AutoscalerSettings, Candidate, to_stop
+from flash.autoscaler import (
+    SHORTEST_STEP_S,
+    STEP_S,
+    Autoscaler,
+    AutoscalerSettings,
+    Candidate,
+    to_stop,
+)
 from flash.edge.config import Config
 from flash.edge.counters import StartCounters
 from flash.edge.events import EventLog
@@ -22,8 +29,6 @@ __all__ = ["ContainerPool", "ManagedContainer"]
 
 _log = logging.getLogger("flash.edge")
 
-_STEP_S: Final = 0.1
-_SHORTEST_STEP_S: Final = 0.01
 _CHECK_EVERY_S: Final = 1.0
 _CHECK_WITHIN_S: Final = 0.5
 _PORT_POLL_S: Final = 0.02
@@ -160,9 +165,9 @@ class ContainerPool:
         """Keep the pool as large as the autoscaler says, until cancelled."""
         while True:
             self._step()
-            await asyncio.sleep(_SHORTEST_STEP_S)
+            await asyncio.sleep(SHORTEST_STEP_S)
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._wake.wait(), _STEP_S)
+                await asyncio.wait_for(self._wake.wait(), STEP_S - SHORTEST_STEP_S)
             self._wake.clear()
 
     def sweep(self) -> None:
@@ -200,7 +205,7 @@ class ContainerPool:
         if self._closing:
             return
         self._integrate()
-        now = time.monotonic()
+        now = self._since  # of another moment the mean would be off, and a whole number no more
         elapsed = now - self._stepped
         demand = self._request_seconds / elapsed if elapsed > 0 else float(self._in_flight)
         self._stepped, self._request_seconds = now, 0.0

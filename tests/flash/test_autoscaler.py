@@ -26,6 +26,7 @@ SETTINGS = st.builds(
         (0, False, 0),
         (0.01, False, 1),
         (8, False, 1),
+        (8 + 1e-12, False, 1),
         (8.1, False, 2),
         (100, False, 4),
         (0, True, 1),
