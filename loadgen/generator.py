@@ -187,8 +187,18 @@ class Generator:
         """A run begins now."""
         started = time.time()
         moment = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(started))
-        info = {"target": self.platform.describe(), "regions": ",".join(self.urls)}
-        if objectives := self.options.objectives or self.options.find_capacity:
+        options = self.options
+        is_open = self.schedule is not None or bool(options.find_capacity)
+        info = {
+            "target": self.platform.describe(),
+            "regions": ",".join(self.urls),
+            "load_model": "open" if is_open else "closed",
+            "cold_start_policy": options.cold_start_policy.value,
+            "cold_start_timeout": f"{options.cold_start_timeout_s:g}",
+        }
+        if is_open:
+            info["arrival_process"] = options.arrival_process.value
+        if objectives := options.objectives or options.find_capacity:
             info["objective"] = ",".join(map(str, objectives))
         self.runs.append(Run(f"{moment}-{secrets.token_hex(2)}", started, info=info))
         del self.runs[:-_MOST_RUNS]

@@ -1,6 +1,7 @@
 """What the edge counts: plain integers in the data plane, given to Prometheus when it asks."""
 
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict
 from typing import NamedTuple
 
 from prometheus_client import CollectorRegistry
@@ -64,7 +65,7 @@ class HistogramFamily(NamedTuple):
 
 class EdgeCollector(Collector):
     """Renders the counters; ``containers`` tells how many there are in each state, and
-    ``settings`` what the autoscaler aims at.
+    ``settings`` what the autoscaler is set to.
 
     Labels are regions' names, checked ones, states and codes: none needs escaping.
     """
@@ -119,11 +120,14 @@ class EdgeCollector(Collector):
             "Requests per container that the autoscaler aims at.",
             value=settings.target_concurrency,
         )
-        yield GaugeMetricFamily(
-            "edge_max_containers",
-            "The most containers that the autoscaler has.",
-            value=settings.max_containers,
+        set_to = GaugeMetricFamily(
+            "edge_autoscaler_setting",
+            "What the autoscaler is set to; windows in seconds, all others counts.",
+            labels=["setting"],
         )
+        for name, value in asdict(settings).items():
+            set_to.add_metric([name], value)
+        yield set_to
         starts = CounterMetricFamily(
             "edge_container_starts", "Container starts by how they ended.", labels=["result"]
         )

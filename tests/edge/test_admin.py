@@ -330,7 +330,7 @@ def test_metrics_come_in_the_format_that_is_asked_for(edge: Edge) -> None:
         "edge_requests",
         "edge_containers",
         "edge_target_concurrency",
-        "edge_max_containers",
+        "edge_autoscaler_setting",
         "edge_container_starts",
         "edge_container_boot_duration_seconds",
         "edge_proxy_overhead_seconds",

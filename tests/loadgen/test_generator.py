@@ -9,6 +9,8 @@ import pytest
 from locust.env import Environment
 from locust.runners import WorkerRunner
 
+from loadgen.arrival_schedule import ArrivalProcess, RateSchedule
+from loadgen.cold_start_policy import ColdStartPolicy
 from loadgen.errors import UsageError
 from loadgen.generator import Generator, generator_of
 from loadgen.objective import parse_objectives
@@ -49,6 +51,33 @@ def test_a_run_tells_its_objectives(options, objective):
     generator = Generator(Environment(), options)
     generator.run_started()
     assert generator.runs[-1].info.get("objective") == objective
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        (OPTIONS, {"load_model": "closed", "cold_start_policy": "retry"}),
+        (
+            replace(OPTIONS, arrival_rate=RateSchedule.parse("5"), cold_start_timeout_s=7.5),
+            {"load_model": "open", "arrival_process": "constant", "cold_start_timeout": "7.5"},
+        ),
+        (
+            replace(
+                OPTIONS,
+                find_capacity=parse_objectives("p95<1s"),
+                arrival_process=ArrivalProcess.POISSON,
+                cold_start_policy=ColdStartPolicy.PROBE,
+            ),
+            {"load_model": "open", "arrival_process": "poisson", "cold_start_policy": "probe"},
+        ),
+    ],
+)
+def test_a_run_tells_its_load_model_and_what_its_users_do_on_503(options, told):
+    generator = Generator(Environment(), options)
+    generator.run_started()
+    info = generator.runs[-1].info
+    assert told.items() <= info.items()
+    assert ("arrival_process" in info) == (info["load_model"] == "open")
 
 
 def test_a_worker_told_to_start_users_before_its_target_is_known_waits_for_it():
