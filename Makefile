@@ -5,7 +5,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 SOURCES := target_app flash loadgen dashboard stack tests benchmarks docs/chat_completions.py demo.py
 
-.PHONY: help demo test test-stack stack-files lint format plotly bench-loadgen bench-dashboard bench-edge bench-memory bench-scaling accuracy clean
+.PHONY: help demo test test-stack stack-files lint format plotly bench-loadgen bench-dashboard bench-edge bench-memory bench-scaling accuracy clean test-advisor
 
 help: ## What can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 24
@@ -22,6 +22,9 @@ demo: .venv/installed ## Local edge, load and dashboard together; prints the add
 
 test: .venv/installed ## All tests that belong to every change
 	@$(BIN)/python -m pytest -n 3 --dist loadgroup $(PYTEST)
+
+test-advisor: .venv/installed ## The advice on a run against what it met and cost, for six settings; two minutes
+	@$(BIN)/python -m pytest -m advisor tests/end_to_end/test_advice.py $(PYTEST)
 
 test-stack: .venv/installed ## The metrics stack, whole: in a Docker engine if one answers, and as processes
 	@$(BIN)/python -m pytest -m stack tests/end_to_end/test_stack.py $(PYTEST)

@@ -5,7 +5,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
-from dashboard import check, export, report
+from dashboard import advise, check, export, report
 from dashboard.config import configuration
 from dashboard.errors import DashboardError
 from dashboard.server import serve
@@ -13,6 +13,7 @@ from dashboard.server import serve
 __all__ = ["main"]
 
 COMMANDS: Final[Mapping[str, Callable[[Sequence[str], Mapping[str, str]], int]]] = {
+    "advise": advise.main,
     "check": check.main,
     "export": export.main,
     "report": report.main,

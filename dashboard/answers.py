@@ -1,12 +1,14 @@
 """The JSON interface's answers as types, for FastAPI's checks and its OpenAPI document."""
 
 from collections.abc import Iterable
+from dataclasses import asdict
 from math import isfinite
 from typing import Self
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
+from dashboard.advice import Advice, Option, sentence
 from dashboard.cold_starts import ColdStart
 from dashboard.container_lives import ContainerLife
 from dashboard.distribution import Distribution
@@ -14,12 +16,15 @@ from dashboard.lines import Line
 from dashboard.matrix import Cell
 from dashboard.model import Run, TargetStatus
 from dashboard.objectives import Objective, objectives_of
+from dashboard.replay import Outcome
 from dashboard.stickiness import Comparison, ShareOf
 from dashboard.summary import LineSummary, Summary
 from dashboard.window import Window
+from flash.autoscaler import AutoscalerSettings
 from flash.generator_limit import reasons
 
 __all__ = [
+    "AdviceAnswer",
     "CellAnswer",
     "ColdStartAnswer",
     "ComparisonAnswer",
@@ -489,6 +494,101 @@ class MatrixAnswer(BaseModel):
     end: int
     metric: str
     cells: list[CellAnswer]
+
+
+class OutcomeAnswer(BaseModel):
+    """What a run met and cost while it lasted; durations in seconds, ``null`` without data.
+
+    ``delayed`` requests met a 503, and those of them that were answered waited ``mean_wait`` from
+    it; ``container_seconds`` is from each container's request to its end.
+    """
+
+    refused: float
+    share_503: float | None
+    answered: float
+    delayed: float
+    mean_wait: float | None
+    gave_up: float
+    container_seconds: float
+
+    @classmethod
+    def of(cls, outcome: Outcome) -> "OutcomeAnswer":
+        return cls(
+            refused=outcome.refused,
+            share_503=outcome.share_503,
+            answered=outcome.answered,
+            delayed=outcome.delayed,
+            mean_wait=outcome.mean_wait_s,
+            gave_up=outcome.gave_up,
+            container_seconds=outcome.container_s,
+        )
+
+
+class SettingsAnswer(BaseModel):
+    """The autoscaler's settings, as Modal names them; windows in seconds."""
+
+    min_containers: int
+    max_containers: int
+    buffer_containers: int
+    target_concurrency: float
+    scaleup_window: float
+    scaledown_window: float
+
+    @classmethod
+    def of(cls, settings: AutoscalerSettings) -> "SettingsAnswer":
+        return cls(**asdict(settings))
+
+
+class OptionAnswer(BaseModel):
+    """Settings and what the run would have met and cost with them.
+
+    ``best`` is whether no others cost less without more refusals, or have fewer without costing
+    more.
+    """
+
+    settings: SettingsAnswer
+    outcome: OutcomeAnswer
+    best: bool
+    text: str
+
+    @classmethod
+    def of(cls, option: Option, own: Option) -> "OptionAnswer":
+        return cls(
+            settings=SettingsAnswer.of(option.settings),
+            outcome=OutcomeAnswer.of(option.outcome),
+            best=option.best,
+            text=sentence(option, own),
+        )
+
+
+class AdviceAnswer(BaseModel):
+    """A run replayed with other settings of the autoscaler.
+
+    ``own`` is the replay of its own settings, to be held against ``measured``; ``options`` are all
+    that were replayed, the own ones among them, by their cost, and ``picked`` a few of the best.
+    """
+
+    run: str
+    start: float
+    seconds: float
+    measured: OutcomeAnswer
+    own: OptionAnswer
+    options: list[OptionAnswer]
+    picked: list[OptionAnswer]
+    notes: list[str]
+
+    @classmethod
+    def of(cls, advice: Advice) -> "AdviceAnswer":
+        return cls(
+            run=advice.recorded.run.run,
+            start=advice.recorded.run.start,
+            seconds=advice.recorded.load.seconds,
+            measured=OutcomeAnswer.of(advice.measured),
+            own=OptionAnswer.of(advice.own, advice.own),
+            options=[OptionAnswer.of(option, advice.own) for option in advice.options],
+            picked=[OptionAnswer.of(option, advice.own) for option in advice.picked],
+            notes=list(advice.notes),
+        )
 
 
 class NoteBody(BaseModel):

@@ -18,6 +18,7 @@ from dashboard.config import Config
 from dashboard.errors import (
     BadQueryError,
     DashboardError,
+    NoAdviceError,
     NotFoundError,
     PrometheusError,
     PrometheusTimeoutError,
@@ -159,6 +160,8 @@ async def _dashboard_error(request: Request, error: Exception) -> Response:
         return _answer(400, "bad_parameter", str(error), error.where)
     if isinstance(error, NotFoundError):
         return _answer(404, "not_found", str(error), error.where)
+    if isinstance(error, NoAdviceError):
+        return _answer(409, "no_advice", str(error), "run")
     if isinstance(error, PrometheusTimeoutError):
         return _answer(504, "prometheus_timeout", str(error), request.url.path)
     if isinstance(error, PrometheusError):

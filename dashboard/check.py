@@ -4,11 +4,10 @@ import argparse
 import asyncio
 import sys
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Final
 
 from dashboard.check_report import CheckReport
-from dashboard.commands import command_parser, store_path
+from dashboard.commands import STANDARD_OUTPUT, command_parser, store_path, write_result
 from dashboard.embedded import EmbeddedSource
 from dashboard.errors import ConfigError, NotFoundError
 from dashboard.finished_run import find_run, stored
@@ -19,7 +18,6 @@ from flash.objective import Objective, ObjectiveError
 
 __all__ = ["checked", "main", "option_parser"]
 
-_STANDARD_OUTPUT: Final = "-"
 _FINEST_S: Final = 1.0
 
 
@@ -65,17 +63,17 @@ def main(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
     objectives = _objectives([text for text in texts if text.strip()])
     junit = given.junit or environ.get("DASHBOARD_CHECK_JUNIT")
     json = given.json or environ.get("DASHBOARD_CHECK_JSON")
-    if junit == json == _STANDARD_OUTPUT:
+    if junit == json == STANDARD_OUTPUT:
         raise ConfigError("--junit - and --json - would be mixed up; name a file for one of them")
     with stored(store_path(given.store, environ)) as source:
         report = asyncio.run(checked(source, given.run, objectives))
     # Who reads a result from standard output is not to find the table in it.
-    aside = _STANDARD_OUTPUT in (junit, json)
+    aside = STANDARD_OUTPUT in (junit, json)
     print(report.table(), end="", file=sys.stderr if aside else sys.stdout)
     if junit:
-        _write(report.as_junit(), junit, "--junit")
+        write_result(report.as_junit(), junit, "--junit")
     if json:
-        _write(report.as_json(), json, "--json")
+        write_result(report.as_json(), json, "--json")
     return int(report.judgement.status)
 
 
@@ -113,13 +111,3 @@ def _objectives(texts: Sequence[str]) -> list[Objective]:
         except ObjectiveError as error:
             raise ConfigError(f"--slo {text.strip()!r}: {error}") from error
     return found
-
-
-def _write(text: str, path: str, option: str) -> None:
-    if path == _STANDARD_OUTPUT:
-        print(text, end="")
-        return
-    try:
-        Path(path).write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise ConfigError(f"{option}: cannot write {path}: {error.strerror}") from error

@@ -7,6 +7,7 @@ from math import isinf
 from typing import Final
 from xml.etree import ElementTree
 
+from dashboard.commands import printable
 from dashboard.judgement import Finding, Judgement, Status, Verdict
 from dashboard.model import Run
 from flash.number_text import NO_DATA, milliseconds, rate_text, seconds_text
@@ -36,9 +37,9 @@ class CheckReport:
         judgement = self.judgement
         rows = [_HEADINGS, *map(_row, judgement.findings)]
         widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-        lines = [_printable(f"run {self.run.run}, {self.seconds:.0f} s")]
+        lines = [printable(f"run {self.run.run}, {self.seconds:.0f} s")]
         lines += [_line(row, widths) for row in rows]
-        lines += [f"bad measurement: {_printable(problem)}" for problem in judgement.problems]
+        lines += [f"bad measurement: {printable(problem)}" for problem in judgement.problems]
         return "\n".join([*lines, _IN_WORDS[judgement.status], ""])
 
     def as_json(self) -> str:
@@ -65,7 +66,7 @@ class CheckReport:
         problems = self.judgement.problems
         case = self._case(suite, "measurement")
         if problems:
-            ElementTree.SubElement(case, "error", message=_printable("; ".join(problems)))
+            ElementTree.SubElement(case, "error", message=printable("; ".join(problems)))
         for finding in self.judgement.findings:
             case = self._case(suite, str(finding.objective))
             _, measured, samples, verdict = _row(finding)
@@ -82,7 +83,7 @@ class CheckReport:
         return f'<?xml version="1.0" encoding="UTF-8"?>\n{text}\n'
 
     def _case(self, suite: ElementTree.Element, name: str) -> ElementTree.Element:
-        names = {"classname": _printable(self.run.run), "name": _printable(name)}
+        names = {"classname": printable(self.run.run), "name": printable(name)}
         return ElementTree.SubElement(suite, "testcase", names)
 
 
@@ -106,7 +107,7 @@ def _document(finding: Finding) -> dict[str, str | float | int | bool | None]:
 
 def _row(finding: Finding) -> tuple[str, str, str, str]:
     measured = _measured(finding.figure.value, finding.objective.measure.unit)
-    name = _printable(str(finding.objective))
+    name = printable(str(finding.objective))
     return name, measured, f"{finding.figure.samples:,}", str(finding.verdict)
 
 
@@ -132,8 +133,3 @@ def _line(cells: Sequence[str], widths: Sequence[int]) -> str:
         f"{name.ljust(widths[0])}  {measured.rjust(widths[1])}  {samples.rjust(widths[2])}  "
         f"{verdict}"
     )
-
-
-def _printable(text: str) -> str:
-    """Without control characters: names of runs and regions come from whoever was scraped."""
-    return "".join(one if one.isprintable() else "?" for one in text)

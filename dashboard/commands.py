@@ -1,13 +1,17 @@
-"""What the sub-commands that read a run from the store have in common: its name and the file."""
+"""What the sub-commands that read a run from the store have in common."""
 
 import argparse
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Final
 
 from dashboard.config import DEFAULT_STORE
+from dashboard.errors import ConfigError
 from dashboard.finished_run import LATEST
 
-__all__ = ["command_parser", "store_path"]
+__all__ = ["STANDARD_OUTPUT", "command_parser", "printable", "store_path", "write_result"]
+
+STANDARD_OUTPUT: Final = "-"
 
 
 def command_parser(name: str, description: str) -> argparse.ArgumentParser:
@@ -32,3 +36,23 @@ def command_parser(name: str, description: str) -> argparse.ArgumentParser:
 def store_path(given: str | None, environ: Mapping[str, str]) -> Path:
     """The store that the command line names, or else the environment."""
     return Path(given or environ.get("DASHBOARD_STORE") or DEFAULT_STORE)
+
+
+def write_result(text: str, path: str, option: str) -> None:
+    """Write to the file that ``option`` names, or to standard output.
+
+    Raises:
+        ConfigError: it cannot be written.
+    """
+    if path == STANDARD_OUTPUT:
+        print(text, end="")
+        return
+    try:
+        Path(path).write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise ConfigError(f"{option}: cannot write {path}: {error.strerror}") from error
+
+
+def printable(text: str) -> str:
+    """Without control characters: names of runs and regions come from whoever was scraped."""
+    return "".join(one if one.isprintable() else "?" for one in text)

@@ -5,6 +5,7 @@ __all__ = [
     "ConfigError",
     "DashboardError",
     "ExpositionError",
+    "NoAdviceError",
     "NotFoundError",
     "PrometheusError",
     "PrometheusTimeoutError",
@@ -60,3 +61,7 @@ class NotFoundError(DashboardError):
     def __init__(self, where: str, message: str) -> None:
         super().__init__(message)
         self.where = where
+
+
+class NoAdviceError(DashboardError):
+    """Too little is known of a run to say what other settings would have done."""

@@ -1,5 +1,6 @@
 """The routes of the JSON interface and of the page."""
 
+import asyncio
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -9,7 +10,9 @@ from fastapi import APIRouter, Depends, Path, Query, Request
 from pydantic import BaseModel
 from starlette.responses import Response, StreamingResponse
 
+from dashboard.advice import advised
 from dashboard.answers import (
+    AdviceAnswer,
     CellAnswer,
     ColdStartAnswer,
     ComparisonAnswer,
@@ -45,6 +48,7 @@ from dashboard.model import Event, Run
 from dashboard.own_metrics import OwnMetrics
 from dashboard.page import CONTENT_SECURITY_POLICY, Page
 from dashboard.panels import PANELS, Panel
+from dashboard.recorded_run import recorded_run
 from dashboard.refusal_answers import (
     HeldAnswer,
     RefusalsAnswer,
@@ -112,6 +116,19 @@ _Step = Annotated[
     float | None,
     Query(description="seconds, rounded up to a step there is; by the window's length if left out"),
 ]
+_Count = Annotated[
+    int | None,
+    Query(description="of the run; as the platform tells if left out", ge=0, le=10_000),
+]
+_Setting = Annotated[
+    float | None,
+    Query(
+        description="of the run; as the platform tells if left out",
+        ge=0,
+        le=86_400,
+        allow_inf_nan=False,
+    ),
+]
 _Several = Annotated[
     list[str], Query(description="only these; repeat it, or separate with commas; all if left out")
 ]
@@ -177,10 +194,37 @@ async def runs(services: _Services) -> Response:
 @router.get("/api/runs/{run}", response_model=RunAnswer)
 async def one_run(services: _Services, run: str) -> Response:
     """One run, with its totals."""
-    for known in await services.source.runs():
-        if known.run == run:
-            return _json(RunAnswer.of(known, await _totals(services, known)))
-    raise NotFoundError("run", f"there is no run {run[:100]!r}; /api/runs lists them")
+    known = await _run(services, run)
+    return _json(RunAnswer.of(known, await _totals(services, known)))
+
+
+@router.get(
+    "/api/runs/{run}/advice",
+    response_model=AdviceAnswer,
+    responses={409: {"model": ErrorAnswer, "description": "Too little is known of the run."}},
+)
+async def advice(
+    services: _Services,
+    run: str,
+    min_containers: _Count = None,
+    max_containers: _Count = None,
+    buffer_containers: _Count = None,
+    target_concurrency: _Setting = None,
+    scaleup_window: _Setting = None,
+    scaledown_window: _Setting = None,
+) -> Response:
+    """What a finished run would have met and cost with other settings of the autoscaler."""
+    given = {
+        "min_containers": min_containers,
+        "max_containers": max_containers,
+        "buffer_containers": buffer_containers,
+        "target_concurrency": target_concurrency,
+        "scaleup_window": scaleup_window,
+        "scaledown_window": scaledown_window,
+    }
+    told = {name: value for name, value in given.items() if value is not None}
+    recorded = await recorded_run(services.source, await _run(services, run), told)
+    return _json(AdviceAnswer.of(await asyncio.to_thread(advised, recorded)))
 
 
 @router.get("/api/events", response_model=list[EventAnswer])
@@ -446,6 +490,13 @@ def _match(region: list[str], routing: list[str]) -> Match:
 
 def _split(values: list[str]) -> list[str]:
     return [item for value in values for item in value.split(",") if item]
+
+
+async def _run(services: Services, name: str) -> Run:
+    for known in await services.source.runs():
+        if known.run == name:
+            return known
+    raise NotFoundError("run", f"there is no run {name[:100]!r}; /api/runs lists them")
 
 
 async def _totals(services: Services, run: Run) -> dict[str, float]:

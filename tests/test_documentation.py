@@ -20,6 +20,7 @@ from locust.argument_parser import get_parser
 from locust.env import Environment
 from prometheus_client import CollectorRegistry
 
+import dashboard.advise
 import dashboard.check
 import dashboard.config
 import dashboard.export
@@ -154,6 +155,7 @@ def demo_parser() -> argparse.ArgumentParser:
 COMMANDS = {
     "`locust -f loadgen`": loadgen_actions,
     "`python -m dashboard`": lambda: own_actions(dashboard.config.option_parser()),
+    "`python -m dashboard advise`": lambda: own_actions(dashboard.advise.option_parser()),
     "`python -m dashboard check`": lambda: own_actions(dashboard.check.option_parser()),
     "`python -m dashboard export`": lambda: own_actions(dashboard.export.option_parser()),
     "`python -m dashboard report`": lambda: own_actions(dashboard.report.option_parser()),
