@@ -8,7 +8,8 @@ from collections.abc import Mapping, Sequence
 
 from flash.edge.config import configuration
 from flash.edge.errors import ConfigError
-from flash.edge.service import raise_file_limit, serve
+from flash.edge.open_files import raise_file_limit
+from flash.edge.service import serve
 
 __all__ = ["main"]
 
@@ -18,9 +19,9 @@ def main(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
     logging.basicConfig(format="%(asctime)s %(name)s %(levelname)s: %(message)s", level="INFO")
     try:
         config = configuration(arguments, environ)
-        raise_file_limit()
+        files = raise_file_limit()
         with asyncio.Runner(loop_factory=_loop) as runner:
-            runner.run(serve(config, environ))
+            runner.run(serve(config, environ, files=files))
     except ConfigError as error:
         print(f"flash.edge: {error}", file=sys.stderr)
         return 2

@@ -8,6 +8,13 @@ __all__ = ["ChunkedBody", "ChunkedError"]
 
 _SIZE: Final = re.compile(rb"([0-9A-Fa-f]{1,15})[ \t]*(;[\t\x20-\x7e\x80-\xff]*)?")
 _TRAILER: Final = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+:[\t\x20-\x7e\x80-\xff]*")
+# Where the message ends, whom it is for and who sends it is told before the body, or not at all
+# (RFC 9110 section 6.5.1): a reader that adds trailers to the head would believe them.
+_FORBIDDEN: Final = re.compile(
+    rb"(?:content-length|transfer-encoding|te|host|connection|upgrade|expect|authorization"
+    rb"|modal-[^:]*|x-forwarded-[^:]*|x-edge-[^:]*):",
+    re.IGNORECASE,
+)
 _LONGEST_LINE: Final = 4096
 _LONGEST_TRAILERS: Final = 16384
 
@@ -93,3 +100,5 @@ class ChunkedBody:
             self._trailers += len(line)
             if self._trailers > _LONGEST_TRAILERS or _TRAILER.fullmatch(line) is None:
                 raise ChunkedError("malformed or oversized trailers")
+            if _FORBIDDEN.match(line):
+                raise ChunkedError("a trailer that belongs into the head")

@@ -19,6 +19,7 @@ from typing import Final, cast
 
 from flash.edge.chunked import ChunkedBody, ChunkedError
 from flash.edge.delivery import Delivery
+from flash.edge.open_files import OWN_SHORTAGES
 from flash.edge.region import RegionalProxy, Upstream
 from flash.edge.request_head import (
     LONGEST_HEAD,
@@ -125,6 +126,9 @@ class ClientConnection(asyncio.Protocol):
     # What the loop tells.
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        if not self._proxy.limit.enter():
+            cast(asyncio.Transport, transport).abort()
+            return
         self._transport = cast(asyncio.Transport, transport)
         peer = transport.get_extra_info("peername")
         address = str(peer[0]) if isinstance(peer, tuple) and peer else "unknown"
@@ -159,6 +163,9 @@ class ClientConnection(asyncio.Protocol):
         return False
 
     def connection_lost(self, exc: Exception | None) -> None:
+        if self not in self._proxy.connections:
+            return  # it was turned away
+        self._proxy.limit.leave()
         self._proxy.connections.discard(self)
         self._proxy.reading_heads.discard(self)
         self._proxy.paused.discard(self)
@@ -277,9 +284,13 @@ class ClientConnection(asyncio.Protocol):
                 _, upstream = await loop.create_connection(
                     lambda: UpstreamConnection(container), container.host, container.port
                 )
-        except (OSError, TimeoutError):
+        except OSError as error:  # also a time-out
             if self._transport is not None and self._container is container:
-                self._unreachable(container)
+                if error.errno in OWN_SHORTAGES:
+                    self._proxy.pool.short_of(error)
+                    self._answer(502)
+                else:
+                    self._unreachable(container)
             return
         if self._transport is None or self._container is not container:
             upstream.abort()
@@ -467,14 +478,16 @@ class ClientConnection(asyncio.Protocol):
         else:
             self._close()
 
-    def upstream_lost(self, *, reused: bool) -> None:
-        """The container's connection ended before its response was whole."""
+    def upstream_lost(self, what: str, *, reused: bool) -> None:
+        """The container's connection ended before its response was whole; ``what`` it did."""
         request, self._upstream = self._request, None
         if self._transport is None or request is None:
             return
+        assert self._container is not None
         if self._tunnel:
             self.tunnel_ended()
         elif self._code:
+            self._proxy.pool.misbehaved(self._container, what)
             # Only a reset tells the client that the rest is missing.
             if self._delivery is not None:
                 self._delivery.finish(self._reset)
@@ -484,9 +497,9 @@ class ClientConnection(asyncio.Protocol):
             # The container closed an idle connection as we used it (RFC 9110 section 9.2.2).
             self._sent = True
             self._forwarding = False
-            assert self._container is not None
             self._proxy.spawn(self._connect(self._container))
         else:
+            self._proxy.pool.misbehaved(self._container, what)
             self._answer(502)
 
     # Answers of the edge itself.

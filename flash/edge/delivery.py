@@ -14,7 +14,7 @@ _PIECE_S: Final = 0.02
 
 
 class _Writer(Protocol):
-    def write(self, data: bytes) -> None: ...
+    def write(self, data: bytes | memoryview) -> None: ...
 
     def is_closing(self) -> bool: ...
 
@@ -55,7 +55,7 @@ class Delivery:
         self._drained = drained
         self._delay_s = delay_s
         self._bytes_per_s = bytes_per_s
-        self._waiting: deque[tuple[float, bytes | Callable[[], None]]] = deque()
+        self._waiting: deque[tuple[float, bytes | memoryview | Callable[[], None]]] = deque()
         self._held = 0
         self._free_at = 0.0
         self.full = False
@@ -70,21 +70,16 @@ class Delivery:
         self._held += len(data)
         if self._held > _MOST_WAITING:
             self.full = True
-        if not self._bytes_per_s:
-            self._append(perf_counter() + self._delay_s, data)
-            return
-        step = max(1, int(self._bytes_per_s * _PIECE_S))
-        for at in range(0, len(data), step):
-            piece = data[at : at + step]
-            due = max(perf_counter() + self._delay_s, self._free_at)
-            self._free_at = due + len(piece) / self._bytes_per_s
-            self._append(due, piece)
+        due = max(perf_counter() + self._delay_s, self._free_at)
+        if self._bytes_per_s:
+            self._free_at = due + len(data) / self._bytes_per_s
+        self._append(due, data)
 
     def finish(self, then: Callable[[], None]) -> None:
         """Call ``then`` once everything was handed on."""
         self._append(max(perf_counter() + self._delay_s, self._free_at), then)
 
-    def _append(self, due: float, item: bytes | Callable[[], None]) -> None:
+    def _append(self, due: float, item: bytes | memoryview | Callable[[], None]) -> None:
         self._waiting.append((due, item))
         if len(self._waiting) == 1:
             self._timers.call_after(due - perf_counter(), self._due)
@@ -98,16 +93,29 @@ class Delivery:
                 self._timers.call_after(-late, self._due)
                 break
             waiting.popleft()
-            if isinstance(item, bytes):
-                if not self.started:
-                    self.started = True
-                    self.late_s = late
-                self._held -= len(item)
-                self._transport.write(item)
-            else:
+            if callable(item):
                 item()
+                continue
+            if not self.started:
+                self.started = True
+                self.late_s = late
+            if self._bytes_per_s:
+                item = self._first_piece(due, item)
+            self._held -= len(item)
+            self._transport.write(item)
         if self._transport.is_closing():
             waiting.clear()
         elif self.full and self._held <= _MOST_WAITING // 2:
             self.full = False
             self._drained()
+
+    def _first_piece(self, due: float, data: bytes | memoryview) -> bytes | memoryview:
+        """As much as goes at once; the rest waits for its own time.
+
+        It is divided no sooner: at a byte a second pieces take far more room than their bytes.
+        """
+        step = max(1, int(self._bytes_per_s * _PIECE_S))
+        if len(data) > step:
+            rest = memoryview(data)[step:]
+            self._waiting.appendleft((due + step / self._bytes_per_s, rest))
+        return data[:step]

@@ -16,10 +16,12 @@ from flash.autoscaler import (
     Candidate,
     to_stop,
 )
+from flash.edge.complaints import Complaints
 from flash.edge.config import Config
 from flash.edge.counters import StartCounters
 from flash.edge.events import EventLog
 from flash.edge.life_cycle import MOST_FAILED_CHECKS, Happening, State, next_state
+from flash.edge.open_files import OWN_SHORTAGES
 from flash.edge.processes import Launcher, Process, free_port
 from flash.edge.region import Upstream
 from flash.edge.routing import Router
@@ -67,6 +69,9 @@ class ContainerPool:
 
     def __init__(self, config: Config, launcher: Launcher, events: EventLog) -> None:
         self.events = events
+        self.complaints = Complaints(
+            _log.warning, lambda after_s, call: asyncio.get_running_loop().call_later(after_s, call)
+        )
         self.starts = StartCounters()
         self.grace_s = config.exit_grace_period_s
         self.max_concurrency = config.max_concurrency
@@ -110,6 +115,13 @@ class ContainerPool:
 
     def unreachable(self, container: Upstream) -> None:
         self._happens(cast(ManagedContainer, container), Happening.CHECK_FAILED)
+
+    def misbehaved(self, container: Upstream, what: str) -> None:
+        if cast(ManagedContainer, container).state is not State.DRAINING:
+            self.complaints.add(f"container {container.task_id}", what)
+
+    def short_of(self, error: OSError) -> None:
+        self.complaints.add("the edge", f"cannot connect to containers: {error.strerror}")
 
     def entered(self, container: Upstream) -> None:
         self._integrate()
@@ -263,6 +275,7 @@ class ContainerPool:
                 container.process.kill()
             self._happens(container, Happening.EXITED)
             self._containers.pop(container.task_id, None)
+            self.complaints.forget(f"container {container.task_id}")
             container.gone.set()
             for connection in list(container.idle):
                 connection.abort()
@@ -375,7 +388,10 @@ class ContainerPool:
         failed = 0
         while True:
             await asyncio.sleep(_CHECK_EVERY_S)
-            if await _accepts(container.host, container.port, within_s=_CHECK_WITHIN_S):
+            accepts = await _accepts(container.host, container.port, within_s=_CHECK_WITHIN_S)
+            if accepts is None:
+                continue
+            if accepts:
                 failed = 0
                 self._failures = 0
                 self._happens(container, Happening.CHECK_PASSED)
@@ -406,6 +422,10 @@ class ContainerPool:
         if after is before:
             return
         self.events.add(after.value, container.task_id, happening.value)
+        if after is State.UNHEALTHY:
+            self.misbehaved(container, "takes no connections; it gets no requests until it does")
+        elif before is State.UNHEALTHY and after is State.LIVE:
+            _log.info("container %s takes connections again", container.task_id)
         if State.LIVE in (before, after):
             self._router.replace(
                 [one for one in self._containers.values() if one.state is State.LIVE]
@@ -439,11 +459,12 @@ async def _port_opens(host: str, port: int) -> None:
         await asyncio.sleep(_PORT_POLL_S)
 
 
-async def _accepts(host: str, port: int, *, within_s: float) -> bool:
+async def _accepts(host: str, port: int, *, within_s: float) -> bool | None:
+    """Whether somebody takes connections; ``None`` where this machine has none left to try with."""
     try:
         _, writer = await asyncio.wait_for(asyncio.open_connection(host, port), within_s)
-    except (OSError, TimeoutError):
-        return False
+    except OSError as error:  # also a time-out
+        return None if error.errno in OWN_SHORTAGES else False
     # A connection to a free port of this machine can, by chance, meet itself.
     itself = writer.get_extra_info("sockname") == writer.get_extra_info("peername")
     writer.close()

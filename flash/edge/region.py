@@ -5,11 +5,13 @@ import random
 import re
 from collections.abc import Coroutine
 from hmac import compare_digest
+from math import inf
 from typing import TYPE_CHECKING, Final, Protocol
 
 from flash.edge.counters import RegionCounters
 from flash.edge.delay import Timers
 from flash.edge.faults import Faults
+from flash.edge.open_files import ConnectionLimit
 from flash.edge.request_head import RequestHead, parse_request
 
 if TYPE_CHECKING:
@@ -55,6 +57,12 @@ class Pool(Protocol):
     def unreachable(self, container: Upstream) -> None:
         """A connection to it failed; it must not be chosen until it is checked again."""
 
+    def misbehaved(self, container: Upstream, what: str) -> None:
+        """It did ``what`` no server should, so that a request failed."""
+
+    def short_of(self, error: OSError) -> None:
+        """This machine lacks what a connection to a container needs."""
+
     def entered(self, container: Upstream) -> None: ...
 
     def left(self, container: Upstream) -> None: ...
@@ -65,7 +73,7 @@ class RegionalProxy:
 
     ``half_trip_s`` is how late each direction is, ``bytes_per_s`` the most that responses get (0
     for no limit), ``faulty`` whether :meth:`fault` has to be asked, ``guarded`` whether
-    :meth:`refusal` has.
+    :meth:`refusal` has, ``limit`` who may stay connected.
 
     Not safe to use from several threads; everything happens on one event loop.
     """
@@ -79,6 +87,7 @@ class RegionalProxy:
         rtt_s: float = 0.0,
         tokens: tuple[tuple[str, str], ...] = (),
         foreign_tokens: tuple[tuple[str, str], ...] = (),
+        limit: ConnectionLimit | None = None,
         rng: random.Random | None = None,
     ) -> None:
         self.region = region
@@ -95,6 +104,7 @@ class RegionalProxy:
         self.connections: set[ClientConnection] = set()
         self.reading_heads: set[ClientConnection] = set()
         self.paused: set[ClientConnection] = set()
+        self.limit = limit or ConnectionLimit(inf, lambda: None)
         self.rng = rng or random.Random()
         self._tokens = _accepted(tokens)
         self._foreign = _accepted(foreign_tokens)

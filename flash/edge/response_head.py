@@ -16,6 +16,10 @@ _FIELD: Final = re.compile(
     rb":[ \t]*(.*?)[ \t]*\r\n",
     re.IGNORECASE | re.MULTILINE,
 )
+_CONNECTION_ONLY: Final = frozenset(
+    {b"connection", b"keep-alive", b"proxy-connection", b"transfer-encoding", b"upgrade"}
+)
+_LENGTH: Final = frozenset({b"content-length"})
 _LONGEST_NUMBER: Final = 18
 _MOST_REMEMBERED: Final = 1024
 _LONGEST_REMEMBERED: Final = 1024
@@ -83,19 +87,25 @@ def parse_response(head: bytes, *, no_body: bool = False) -> ResponseHead:
             connection |= {part.strip().lower() for part in value.split(b",")}
         elif name == b"upgrade":
             upgrade = value
-    keep_alive = b"close" not in connection and (minor == b"1" or b"keep-alive" in connection)
-    no_body = no_body or status < 200 or status in (204, 304)
     chunked = bool(codings)
+    keep_alive = b"close" not in connection and (
+        minor == b"1" or (b"keep-alive" in connection and not chunked)
+    )
+    # These have neither body nor length (RFC 9110 section 8.6); some clients believe the length.
+    no_length = status < 200 or status == 204
+    no_body = no_body or no_length or status == 304
     if codings and (codings != [b"chunked"] or lengths):
-        raise ResponseError("transfer coding in doubt")
+        raise ResponseError("a transfer coding other than chunked, or beside a length")
     if any(not value.isdigit() or len(value) > _LONGEST_NUMBER for value in lengths):
         raise ResponseError("malformed Content-Length")
-    if len(set(lengths)) > 1 or (len(lengths) > 1 and not no_body):
+    if len(lengths) > 1:
         raise ResponseError("repeated Content-Length")
     length = 0 if no_body else int(lengths[0]) if lengths else None
     written = head[:-2] if minor == b"1" else b"HTTP/1.1" + head[8:-2]
-    if rewrite:
-        written = _without(written[: len(written) - len(fields)], fields, connection)
+    if rewrite or (lengths and no_length):
+        dropped = _CONNECTION_ONLY | connection
+        dropped = dropped | _LENGTH if no_length else dropped - _LENGTH
+        written = written[: len(written) - len(fields)] + _without(dropped, fields)
         if chunked and not no_body:
             written += b"transfer-encoding: chunked\r\n"
         if status == 101:
@@ -103,17 +113,11 @@ def parse_response(head: bytes, *, no_body: bool = False) -> ResponseHead:
     return ResponseHead(status, written, length, chunked and not no_body, keep_alive)
 
 
-def _without(start: bytes, fields: bytes, connection: set[bytes]) -> bytes:
-    kept = [start]
+def _without(dropped: frozenset[bytes], fields: bytes) -> bytes:
+    """The field lines but for those of such names, and of names that are the edge's own."""
+    kept = []
     for line in fields.split(b"\r\n")[:-1]:
         name = line.partition(b":")[0].lower()
-        own = name.startswith(b"x-edge-")
-        if own or name in _CONNECTION_ONLY or (name in connection and name != b"content-length"):
-            continue
-        kept.append(line + b"\r\n")
+        if name not in dropped and not name.startswith(b"x-edge-"):
+            kept.append(line + b"\r\n")
     return b"".join(kept)
-
-
-_CONNECTION_ONLY: Final = frozenset(
-    {b"connection", b"keep-alive", b"proxy-connection", b"transfer-encoding", b"upgrade"}
-)

@@ -5,7 +5,6 @@ import contextlib
 import logging
 import signal
 import socket
-import sys
 from collections.abc import Mapping
 from time import perf_counter
 
@@ -20,21 +19,25 @@ from flash.edge.delay import timers
 from flash.edge.errors import ConfigError
 from flash.edge.events import EventLog
 from flash.edge.exposition import page
+from flash.edge.open_files import ConnectionLimit, most_connections
 from flash.edge.output import standard_error
 from flash.edge.pool import ContainerPool
 from flash.edge.processes import Launcher
 from flash.edge.region import RegionalProxy
 
-__all__ = ["raise_file_limit", "serve"]
+__all__ = ["serve"]
 
 _log = logging.getLogger("flash.edge")
 
 _BACKLOG = 4096
+_FEW_CONNECTIONS = 1000
 _ALL_ADDRESSES = ("0.0.0.0", "::")
 
 
-async def serve(config: Config, environ: Mapping[str, str]) -> None:
+async def serve(config: Config, environ: Mapping[str, str], *, files: int) -> None:
     """Run the edge until SIGTERM or SIGINT, then drain it; a second signal ends it at once.
+
+    ``files`` is how many may be open.
 
     Raises:
         ConfigError: a port is taken.
@@ -52,7 +55,7 @@ async def serve(config: Config, environ: Mapping[str, str]) -> None:
         passed_on = output.write_bytes if config.container_output else None
         launcher = Launcher(config.command, environ, output=passed_on)
         stack.callback(launcher.close)
-        await _Edge(config, launcher, admin_socket, sockets).run()
+        await _Edge(config, launcher, admin_socket, sockets, files).run()
 
 
 class _Edge:
@@ -62,12 +65,14 @@ class _Edge:
         launcher: Launcher,
         admin_socket: socket.socket,
         sockets: Mapping[str, socket.socket],
+        files: int,
     ) -> None:
         self._config = config
         self._sockets = sockets
         self._admin_socket = admin_socket
         self._timers = timers(asyncio.get_running_loop())
         self._pool = ContainerPool(config, launcher, EventLog())
+        limit = self._limit(files)
         self._proxies = {
             region: RegionalProxy(
                 region,
@@ -76,6 +81,7 @@ class _Edge:
                 rtt_s=config.rtt_s.get(region, 0.0),
                 tokens=config.tokens,
                 foreign_tokens=config.foreign_tokens,
+                limit=limit,
             )
             for region in config.regions
         }
@@ -108,6 +114,14 @@ class _Edge:
             for task in supervised[1:]:
                 task.cancel()
             self._timers.close()
+
+    def _limit(self, files: int) -> ConnectionLimit:
+        most = most_connections(files)
+        remedy = f"the system allows {files:,} open files; more with ulimit -n"
+        if most < _FEW_CONNECTIONS:
+            _log.warning("at most %s connections at a time: %s", f"{most:,}", remedy)
+        what = f"turned a connection away, {most:,} are open: {remedy}"
+        return ConnectionLimit(most, lambda: self._pool.complaints.add("the edge", what))
 
     def _told_to_stop(self) -> None:
         self._signals += 1
@@ -205,16 +219,3 @@ def _listen(host: str, port: int, option: str) -> socket.socket:
 def _url(listener: socket.socket) -> str:
     host, port = listener.getsockname()[:2]
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
-
-
-def raise_file_limit() -> None:
-    """As many open connections as the system lets an ordinary process have."""
-    if sys.platform == "win32":
-        return
-    import resource
-
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = 65536 if hard == resource.RLIM_INFINITY else min(hard, 65536)
-    if soft < wanted:
-        with contextlib.suppress(ValueError, OSError):
-            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))

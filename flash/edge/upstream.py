@@ -18,6 +18,7 @@ IDLE_SWEEPS: Final = 4
 """Sweeps, one a second, that a connection idles for: common servers close theirs after 5 s."""
 
 _MOST_IDLE: Final = 1024
+_MOST_INTERIM: Final = 64
 
 
 class UpstreamConnection(asyncio.Protocol):
@@ -29,6 +30,7 @@ class UpstreamConnection(asyncio.Protocol):
         "_client",
         "_container",
         "_idled",
+        "_interim",
         "_keep_alive",
         "_left",
         "_paused",
@@ -56,6 +58,7 @@ class UpstreamConnection(asyncio.Protocol):
         self._status = 0
         self._paused = False
         self._idled = 0
+        self._interim = 0
         self.writable = True
 
     def __repr__(self) -> str:
@@ -71,6 +74,7 @@ class UpstreamConnection(asyncio.Protocol):
         self._touched = False
         self._status = 0
         self._idled = 0
+        self._interim = 0
         self.write(head)
 
     def usable(self) -> bool:
@@ -153,7 +157,9 @@ class UpstreamConnection(asyncio.Protocol):
         elif self._status >= 200 and self._left is None and self._chunks is None and exc is None:
             client.response_done()
         else:
-            client.upstream_lost(reused=self._reused and not self._touched)
+            reused = self._reused and not self._touched
+            what = "broke off within a response" if self._status else "closed without an answer"
+            client.upstream_lost(what, reused=reused)
 
     def data_received(self, data: bytes) -> None:
         client = self._client
@@ -178,36 +184,47 @@ class UpstreamConnection(asyncio.Protocol):
         if self._buffer:
             data = self._buffer + data
             self._buffer = b""
-        end = data.find(b"\r\n\r\n")
-        if end < 0 or end > LONGEST_HEAD:
-            self._buffer = data
-            if len(data) > LONGEST_HEAD:
-                self._broken(client)
-            return
-        end += 4
-        try:
-            response = recall_response(data[:end], no_body=request.method == b"HEAD")
-        except ResponseError:
-            self._broken(client)
-            return
-        rest = data[end:]
-        status = response.status
-        if status < 200 and status != 101:
+        while True:
+            end = data.find(b"\r\n\r\n")
+            if end < 0 or end > LONGEST_HEAD:
+                self._buffer = data
+                if len(data) > LONGEST_HEAD:
+                    self._broken(client, "a head that is too long")
+                return
+            end += 4
+            try:
+                response = recall_response(data[:end], no_body=request.method == b"HEAD")
+            except ResponseError as error:
+                self._broken(client, str(error))
+                return
+            status = response.status
+            if status >= 200 or status == 101:
+                break
+            self._interim += 1
+            if self._interim > _MOST_INTERIM:
+                self._broken(client, f"more than {_MOST_INTERIM} interim responses")
+                return
             client.interim(response.head)
-            if rest:
-                self._head(client, rest)
-            return
+            data = data[end:]
+            if not data:
+                return
+        rest = data[end:]
         if status == 101 and not request.upgrade:
-            self._broken(client)
+            self._broken(client, "a switch of protocols that nobody asked for")
             return
         self._status = status
         self._keep_alive = response.keep_alive
         if response.chunked:
-            self._chunks = ChunkedBody()
+            self._chunks = chunks = ChunkedBody()
             self._left = None
-            client.response_head(response, b"", received)
-            if rest:
-                self._chunked_body(client, self._chunks, rest)
+            try:
+                rest = self._checked(chunks, rest)
+            except ChunkedError as error:
+                self._broken(client, str(error))
+                return
+            client.response_head(response, rest, received)
+            if chunks.done:
+                client.response_done()
             return
         self._chunks = None
         self._left = left = None if status == 101 else response.length
@@ -236,23 +253,31 @@ class UpstreamConnection(asyncio.Protocol):
             client.response_done()
 
     def _chunked_body(self, client: "ClientConnection", chunks: ChunkedBody, data: bytes) -> None:
-        request = self._request
-        assert request is not None
-        payload: list[bytes] | None = [] if request.old else None
         try:
-            taken = chunks.feed(data, payload)
-        except ChunkedError:
-            self.abort()
-            client.upstream_lost(reused=False)
+            data = self._checked(chunks, data)
+        except ChunkedError as error:
+            self._broken(client, str(error))
             return
-        if taken < len(data):
-            self._keep_alive = False
-            data = data[:taken]
-        client.respond(data if payload is None else b"".join(payload))
+        client.respond(data)
         if chunks.done:
             client.response_done()
 
-    def _broken(self, client: "ClientConnection") -> None:
+    def _checked(self, chunks: ChunkedBody, data: bytes) -> bytes:
+        """What the client gets of some bytes of a chunked body.
+
+        Raises:
+            ChunkedError: they break the coding.
+        """
+        request = self._request
+        assert request is not None
+        payload: list[bytes] | None = [] if request.old else None
+        taken = chunks.feed(data, payload)
+        if taken < len(data):
+            self._keep_alive = False
+            data = data[:taken]
+        return data if payload is None else b"".join(payload)
+
+    def _broken(self, client: "ClientConnection", why: str) -> None:
         """What came is no HTTP response."""
         self.abort()
-        client.upstream_lost(reused=False)
+        client.upstream_lost(f"answered with what is no HTTP response: {why}", reused=False)

@@ -27,7 +27,9 @@ class Server:
         os._exit(0)  # connections that idle are nobody's loss
 
     async def _listen(self) -> None:
-        self._listener = await asyncio.start_server(self._serve, "127.0.0.1", self._port)
+        self._listener = await asyncio.start_server(
+            self._serve, "127.0.0.1", self._port, backlog=4096
+        )
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:

@@ -28,6 +28,12 @@ BAD = [
     b"0\r\nno colon\r\n",
     b"0\r\n folded: x\r\n",
     b"0\r\nX: y\n\r\n",
+    b"0\r\nContent-Length: 5\r\n\r\n",
+    b"0\r\ntransfer-encoding: chunked\r\n\r\n",
+    b"0\r\nX: y\r\nHOST: h\r\n\r\n",
+    b"0\r\nModal-Session-ID: s\r\n\r\n",
+    b"0\r\nX-Forwarded-For: 1.2.3.4\r\n\r\n",
+    b"0\r\nX-Edge-Container: ta-1\r\n\r\n",
     b"5" * 5000,
     b"0\r\n" + b"X: " + b"y" * 4000 + b"\r\n" + (b"X: " + b"y" * 4000 + b"\r\n") * 5,
 ]

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import errno
 import socket
 import struct
 from collections.abc import Awaitable, Callable
@@ -13,6 +14,7 @@ import uvloop
 from flash.edge.client import ClientConnection
 from flash.edge.delay import timers
 from flash.edge.faults import Faults
+from flash.edge.open_files import ConnectionLimit
 from flash.edge.region import RegionalProxy
 
 OK = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok"
@@ -42,6 +44,8 @@ class Pool:
         self.containers = containers
         self.limit = 1_000_000
         self.refusals = 0
+        self.misdeeds: list[tuple[Container, str]] = []
+        self.shortages: list[OSError] = []
         self.sessions: list[str | None] = []
 
     def choose(self, session):
@@ -57,6 +61,12 @@ class Pool:
     def unreachable(self, container) -> None:
         if container in self.containers:
             self.containers.remove(container)
+
+    def misbehaved(self, container, what) -> None:
+        self.misdeeds.append((container, what))
+
+    def short_of(self, error) -> None:
+        self.shortages.append(error)
 
     def entered(self, container) -> None:
         container.in_flight += 1
@@ -537,7 +547,6 @@ def test_a_container_that_does_not_read_stops_the_client_from_sending(run) -> No
         b"HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\nhalf",
         b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n5\r\nhalf",
         b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n4\r\nhalf\r\n",
-        b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n4\r\nhalf\r\nx\r\n",
     ],
 )
 def test_a_response_that_breaks_off_resets_the_client(run, begun) -> None:
@@ -551,6 +560,24 @@ def test_a_response_that_breaks_off_resets_the_client(run, begun) -> None:
         writer.close()
         assert edge.codes == {200: 1}
         assert edge.pool.containers[0].in_flight == 0
+        assert len(edge.pool.misdeeds) == 1
+
+    run(scenario)
+
+
+def test_a_response_that_turns_malformed_resets_the_client(run) -> None:
+    begun = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n4\r\nhalf\r\n"
+
+    async def scenario(edge: Edge) -> None:
+        await edge.start(answering_with(begun, b"4\r\nlonger\r\n", close=False))
+        reader, writer = await edge.connect()
+        writer.write(GET)
+        await head_of(reader)
+        with pytest.raises(ConnectionResetError):
+            await reader.read()
+        writer.close()
+        ((_, what),) = edge.pool.misdeeds
+        assert what == ("answered with what is no HTTP response: a chunk is longer than its size")
 
     run(scenario)
 
@@ -582,6 +609,7 @@ def test_a_client_that_goes_ends_the_request_in_the_container(run, abort, begun)
         await until(lambda: bool(ended))
         assert edge.pool.containers[0].in_flight == 0
         assert edge.codes == {200 if begun else 499: 1}
+        assert edge.pool.misdeeds == []
 
     run(scenario)
 
@@ -611,6 +639,7 @@ def test_a_request_lost_on_a_reused_connection_is_sent_again_once(run) -> None:
         assert len(requests) == 1
         assert edge.connections == 2
         assert edge.codes == {200: 2}
+        assert edge.pool.misdeeds == []
 
     run(scenario)
 
@@ -657,6 +686,9 @@ def test_a_first_request_that_gets_no_answer_is_not_sent_again(run) -> None:
         b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\n\r\n",
         b"HTTP/1.1 200 OK\r\nA: " + b"b" * 40_000 + b"\r\n\r\n",
         b"HTTP/1.1 200 OK\r\nA: b",
+        b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n4\r\nhalf\r\nx\r\n",
+        b"HTTP/1.1 103 Early Hints\r\n\r\n" * 65 + OK,
+        b"HTTP/1.1 100 C\r\n\r\n" * 10_000,
     ],
 )
 def test_what_is_no_answer_becomes_502(run, bad) -> None:
@@ -664,9 +696,84 @@ def test_what_is_no_answer_becomes_502(run, bad) -> None:
         await edge.start(answering_with(bad))
         reader, writer = await edge.connect()
         writer.write(GET)
-        assert (await head_of(reader)).startswith(b"HTTP/1.1 502 ")
+        while (head := await head_of(reader)).startswith(b"HTTP/1.1 1"):
+            pass
+        assert head.startswith(b"HTTP/1.1 502 ")
         writer.close()
         assert edge.codes == {502: 1}
+        ((container, what),) = edge.pool.misdeeds
+        assert container is edge.pool.containers[0]
+        assert what.startswith(("answered with what is no HTTP response: ", "closed without"))
+
+    run(scenario)
+
+
+def test_interim_answers_pass_up_to_a_number(run) -> None:
+    early = b"HTTP/1.1 103 Early Hints\r\nlink: a\r\n\r\n"
+
+    async def scenario(edge: Edge) -> None:
+        await edge.start(answering_with(early * 64 + OK))
+        reader, writer = await edge.connect()
+        writer.write(GET)
+        for _ in range(64):
+            assert await head_of(reader) == early
+        assert await head_of(reader) == PASSED + b"\r\n"
+        writer.close()
+        assert edge.pool.misdeeds == []
+
+    run(scenario)
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "blamed"),
+    [
+        (OSError(errno.EMFILE, "Too many open files"), 502, False),
+        (OSError(errno.EADDRNOTAVAIL, "Cannot assign requested address"), 502, False),
+        (ConnectionRefusedError(errno.ECONNREFUSED, "Connection refused"), 503, True),
+    ],
+)
+def test_a_container_is_not_blamed_for_what_this_machine_lacks(
+    run, monkeypatch, error, status, blamed
+) -> None:
+    async def scenario(edge: Edge) -> None:
+        await edge.start(answering)
+        (container,) = edge.pool.containers
+        reader, writer = await edge.connect()
+
+        async def fails(*_args, **_options):
+            raise error
+
+        with monkeypatch.context() as patch:
+            patch.setattr(type(asyncio.get_running_loop()), "create_connection", fails)
+            writer.write(GET)
+            assert (await head_of(reader)).startswith(b"HTTP/1.1 %d " % status)
+        assert edge.pool.shortages == ([] if blamed else [error])
+        assert (container in edge.pool.containers) is not blamed
+        assert container.in_flight == 0
+        writer.close()
+
+    run(scenario)
+
+
+def test_one_connection_too_many_is_closed_and_the_others_go_on(run) -> None:
+    turned_away = []
+
+    async def scenario(edge: Edge) -> None:
+        limit = ConnectionLimit(2, lambda: turned_away.append(1))
+        await edge.start(answering, limit=limit)
+        first, second = await edge.connect(), await edge.connect()
+        await until(lambda: len(edge.proxy.connections) == 2)
+        assert await edge.ask(b"") == b""
+        assert turned_away == [1]
+        for reader, writer in (first, second):
+            writer.write(GET)
+            assert await head_of(reader) == PASSED + b"\r\n"
+        first[1].close()
+        await until(lambda: len(edge.proxy.connections) == 1)
+        reader, writer = await edge.connect()
+        writer.write(GET)
+        assert await head_of(reader) == PASSED + b"\r\n"
+        assert turned_away == [1]
 
     run(scenario)
 

@@ -1,5 +1,6 @@
 """What is handed on when, with a clock that only the test turns."""
 
+import tracemalloc
 from collections.abc import Callable
 
 import pytest
@@ -95,6 +96,20 @@ def test_a_rate_below_a_byte_per_piece_still_ends(world) -> None:
     line.write(bytes(3))
     world.turn_to(10.0)
     assert [at for at, _ in world.written] == [0.0, 0.1, 0.2]
+
+
+def test_what_waits_at_a_slow_pace_takes_no_more_room_than_its_bytes(world) -> None:
+    line = deliver(world, delay_s=0.0, bytes_per_s=1.0)
+    data = bytes(range(256)) * 4096
+    tracemalloc.start()
+    try:
+        line.write(data)
+        assert tracemalloc.get_traced_memory()[1] < 10_000
+    finally:
+        tracemalloc.stop()
+    world.turn_to(99.5)
+    assert [at for at, _ in world.written] == [float(second) for second in range(100)]
+    assert b"".join(piece for _, piece in world.written) == data[:100]
 
 
 def test_it_says_when_it_is_full_and_when_no_more(world) -> None:

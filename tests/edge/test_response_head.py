@@ -49,10 +49,23 @@ def test_an_answer_to_head_has_no_body_but_keeps_its_length() -> None:
     assert (chunked.length, chunked.chunked) == (0, False)
 
 
+@pytest.mark.parametrize("start", ["HTTP/1.1 204 No Content", "HTTP/1.1 103 Early Hints"])
+def test_what_has_no_body_announces_none(start) -> None:
+    response = parse_response(head("A: b", "Content-Length: 7", "C: d", start=start))
+    assert response.head == f"{start}\r\nA: b\r\nC: d\r\n".encode()
+    assert response.length == 0
+
+
+def test_chunks_of_http_1_0_end_the_connection_to_the_container() -> None:
+    fields = ("Connection: keep-alive", "Transfer-Encoding: chunked")
+    assert not parse_response(head(*fields, start="HTTP/1.0 200 OK")).keep_alive
+    assert parse_response(head(*fields)).keep_alive
+
+
 def test_fields_of_one_hop_and_of_the_edge_itself_are_left_out() -> None:
     response = parse_response(
         head(
-            "Connection: close, X-Mine",
+            "Connection: close, X-Mine, Content-Length",
             "Keep-Alive: timeout=5",
             "x-mine: 1",
             "X-Edge-Container: forged",
@@ -96,6 +109,12 @@ def test_a_switch_of_protocols_keeps_its_upgrade() -> None:
 def test_what_leaves_doubt_is_refused(bad) -> None:
     with pytest.raises(ResponseError):
         parse_response(bad)
+
+
+@pytest.mark.parametrize("start", ["HTTP/1.1 200 OK", "HTTP/1.1 204 N", "HTTP/1.1 304 N"])
+def test_a_length_is_given_once_also_where_there_is_no_body(start) -> None:
+    with pytest.raises(ResponseError):
+        parse_response(head("Content-Length: 1", "Content-Length: 1", start=start), no_body=True)
 
 
 def test_a_remembered_head_reads_the_same() -> None:

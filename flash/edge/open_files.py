@@ -1,0 +1,70 @@
+"""How many files, that is above all connections, this process may have open."""
+
+import contextlib
+import errno
+import sys
+from collections.abc import Callable
+from typing import Final
+
+__all__ = ["OWN_SHORTAGES", "ConnectionLimit", "most_connections", "raise_file_limit"]
+
+OWN_SHORTAGES: Final = frozenset(
+    {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM, errno.EADDRNOTAVAIL}
+)
+"""Errors of connecting that are this machine's fault, not that of whom it connects to."""
+
+# What a process gets that asks for more than Linux' usual hard limit, and than macOS may give.
+_WANTED: Final = (65536, 10240)
+# Listeners, pipes of containers, port checks, the admin interface, and connections turned away.
+_RESERVED: Final = 128
+
+
+def raise_file_limit() -> int:
+    """As many open files as the system lets an ordinary process have; how many these are."""
+    if sys.platform == "win32":
+        return _WANTED[0]
+    import resource
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    for wanted in _WANTED:
+        most = wanted if hard == resource.RLIM_INFINITY else min(hard, wanted)
+        if soft == resource.RLIM_INFINITY or soft >= most:
+            return wanted if soft == resource.RLIM_INFINITY else soft
+        with contextlib.suppress(ValueError, OSError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
+            return most
+    return soft
+
+
+def most_connections(files: int) -> int:
+    """How many clients' connections so many files are enough for.
+
+    Each needs a container's as well while it has a request, which few have at the same time.
+    """
+    return max(1, (files - _RESERVED) * 3 // 4)
+
+
+class ConnectionLimit:
+    """Counts the clients' connections of all regions; ``turned_away`` is told of one too many."""
+
+    __slots__ = ("_most", "_open", "_turned_away")
+
+    def __init__(self, most: float, turned_away: Callable[[], object]) -> None:
+        self._most = most
+        self._open = 0
+        self._turned_away = turned_away
+
+    def __repr__(self) -> str:
+        return f"ConnectionLimit({self._open} of {self._most})"
+
+    def enter(self) -> bool:
+        """Whether one more may stay."""
+        if self._open >= self._most:
+            self._turned_away()
+            return False
+        self._open += 1
+        return True
+
+    def leave(self) -> None:
+        """One that stayed is gone."""
+        self._open -= 1
