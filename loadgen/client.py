@@ -374,6 +374,7 @@ class HttpClient:
             channel,
             parser=self._parser,
             max_head_bytes=self.config.max_head_bytes,
+            max_body_bytes=self.config.max_body_bytes,
             stream_buffer_bytes=self.config.stream_buffer_bytes,
         )
         self.connects += 1

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Final
 
+from loadgen.content_coding import LARGEST_BODY
 from loadgen.errors import UsageError
 
 __all__ = ["DEFAULT_HEADERS", "ClientConfig", "Timeouts"]
@@ -54,7 +55,8 @@ class ClientConfig:
     ``HTTP_PROXY``, ``HTTPS_PROXY``, ``ALL_PROXY`` and ``NO_PROXY`` decide whether a proxy stands
     between; loopback addresses are always reached directly, as Go's net/http does. ``cookies``
     keeps and sends cookies per client. ``stream_buffer_bytes`` is how much of a streamed body may
-    wait unread before the connection is no longer read.
+    wait unread before the connection is no longer read, ``max_body_bytes`` how much of one that
+    is not streamed is received.
     """
 
     timeouts: Timeouts = field(default_factory=Timeouts)
@@ -66,9 +68,10 @@ class ClientConfig:
     allow_redirects: bool = False
     max_redirects: int = 20
     stream_buffer_bytes: int = 1 << 20
+    max_body_bytes: int = LARGEST_BODY
 
     def __post_init__(self) -> None:
-        for name in ("max_head_bytes", "stream_buffer_bytes"):
+        for name in ("max_head_bytes", "stream_buffer_bytes", "max_body_bytes"):
             if getattr(self, name) < 1024:
                 raise UsageError(f"{name} must be at least 1024, not {getattr(self, name)}")
         if self.max_redirects < 0:

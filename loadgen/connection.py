@@ -19,7 +19,7 @@ from gevent import get_hub, getcurrent
 
 from loadgen.client_config import Timeouts
 from loadgen.dialer import Channel
-from loadgen.errors import ClientError, ConnectionLost, FirstByteTimeout, TotalTimeout
+from loadgen.errors import BodyTooLarge, ClientError, ConnectionLost, FirstByteTimeout, TotalTimeout
 from loadgen.response_head import NO_HEADERS, Head
 from loadgen.response_reader import ResponseReader
 from loadgen.sweeper import sweeper_of
@@ -83,6 +83,7 @@ class Connection(_Hot):
         "_done",
         "_first_byte_s",
         "_loop",
+        "_max_body_bytes",
         "_paused",
         "_queue",
         "_queued_bytes",
@@ -105,6 +106,7 @@ class Connection(_Hot):
         *,
         parser: WholeResponseParser,
         max_head_bytes: int,
+        max_body_bytes: int,
         stream_buffer_bytes: int,
     ) -> None:
         # Whether it is of no more use, by either side's doing. Written in one place, _shut.
@@ -128,6 +130,7 @@ class Connection(_Hot):
         self._queue: deque[tuple[bytes, float]] = deque()
         self._queued_bytes = 0
         self._buffer_bytes = stream_buffer_bytes
+        self._max_body_bytes = max_body_bytes
         self._paused = False
         self._reader = ResponseReader(max_head_bytes)
         self._whole = parser
@@ -427,10 +430,19 @@ class Connection(_Hot):
             self._complete(reader, now)
         elif not reader.between_responses:
             self.deadline = self._begun + self._total_s
-            if self._streaming and reader.head is not None:
+            if reader.head is None:
+                return
+            if self._streaming:
                 self.head = reader.head
                 self._enqueue(reader.take(), now)
                 self._resume()
+            elif max(self._received, reader.head.length or 0) > self._max_body_bytes:
+                self._fail(
+                    BodyTooLarge(
+                        f"the body is longer than {self._max_body_bytes:,} bytes; "
+                        "read it with stream=True"
+                    )
+                )
 
     def _complete(self, reader: ResponseReader, now: float) -> None:
         head = self.head = reader.head
@@ -533,6 +545,7 @@ def open_connection(
     *,
     parser: WholeResponseParser,
     max_head_bytes: int,
+    max_body_bytes: int,
     stream_buffer_bytes: int,
 ) -> Connection:
     """The connection over ``channel``, which from now on is its own."""
@@ -541,5 +554,6 @@ def open_connection(
         channel,
         parser=parser,
         max_head_bytes=max_head_bytes,
+        max_body_bytes=max_body_bytes,
         stream_buffer_bytes=stream_buffer_bytes,
     )

@@ -4,9 +4,12 @@ import zlib
 from collections.abc import Iterable, Iterator
 from typing import Final, Protocol
 
-from loadgen.errors import ContentDecodingError
+from loadgen.errors import BodyTooLarge, ContentDecodingError
 
-__all__ = ["ContentDecoder", "decode_content"]
+__all__ = ["LARGEST_BODY", "ContentDecoder", "decode_content", "join_pieces"]
+
+LARGEST_BODY: Final = 256 * 1024 * 1024
+"""Bytes of a body that is kept whole; what is longer can be read piece by piece."""
 
 _GZIP_WINDOW: Final = 16 + zlib.MAX_WBITS
 # A few bytes may stand for gigabytes: no more of them than this exist at once, and as long as
@@ -107,9 +110,22 @@ def decode_content(data: bytes, coding: str) -> bytes:
     if not coding:
         return data
     decoder = ContentDecoder(coding)
-    decoded = b"".join(decoder.feed(data))
+    decoded = join_pieces(decoder.feed(data))
     decoder.finish()
     return decoded
+
+
+def join_pieces(pieces: Iterable[bytes], *, most_bytes: int = LARGEST_BODY) -> bytes:
+    """A body out of its pieces. Raises BodyTooLarge, and takes no more of them then."""
+    kept, size = [], 0
+    for piece in pieces:
+        size += len(piece)
+        if size > most_bytes:
+            raise BodyTooLarge(
+                f"the decoded body is longer than {most_bytes:,} bytes; read it piece by piece"
+            )
+        kept.append(piece)
+    return b"".join(kept)
 
 
 def _layer(name: str) -> _Layer:

@@ -3,6 +3,7 @@
 from typing import ClassVar, Literal
 
 __all__ = [
+    "BodyTooLarge",
     "ClientError",
     "ConnectError",
     "ConnectTimeout",
@@ -107,6 +108,10 @@ class MalformedResponse(ClientError):
 
 class HeadTooLarge(MalformedResponse):
     """The response head is longer than ``ClientConfig.max_head_bytes``."""
+
+
+class BodyTooLarge(ClientError):
+    """The body is longer than ``ClientConfig.max_body_bytes``, or becomes so when it is decoded."""
 
 
 class ContentDecodingError(MalformedResponse):

@@ -11,7 +11,7 @@ from typing import Any, Self
 
 from loadgen.charset import TextDecoder, decode_text
 from loadgen.connection import Connection
-from loadgen.content_coding import ContentDecoder, decode_content
+from loadgen.content_coding import ContentDecoder, decode_content, join_pieces
 from loadgen.errors import ClientError, HttpStatusError, UsageError
 from loadgen.event_stream import LineSplitter, ServerSentEvent, parse_events
 from loadgen.request_head import PreparedRequest
@@ -240,7 +240,8 @@ class Response:
                     coding = self.header("content-encoding") or ""
                     rare.content = decode_content(self._raw[self._offset :], coding)
             else:
-                rare.content = b"".join(piece for piece, _ in self._pieces([]))
+                with self._failing():
+                    rare.content = join_pieces(piece for piece, _ in self._pieces([]))
         return rare.content
 
     @property
@@ -287,17 +288,19 @@ class Response:
         """The body's lines as text, each once its end has come; line ends are CR LF, LF or CR."""
         decoder = TextDecoder(self.encoding)
         splitter = LineSplitter()
-        for piece in self.iter_content():
-            yield from splitter.feed(decoder.feed(piece))
-        yield from splitter.feed(decoder.feed(b"", final=True))
+        with self._failing():
+            for piece in self.iter_content():
+                yield from splitter.feed(decoder.feed(piece))
+            yield from splitter.feed(decoder.feed(b"", final=True))
         if rest := splitter.rest():
             yield rest
 
     def iter_events(self) -> Iterator[ServerSentEvent]:
         """The body as server-sent events, each with the time its last byte came."""
-        for event in parse_events(self._pieces([])):
-            self.rare.event_times.append(event.received - self.started)
-            yield event
+        with self._failing():
+            for event in parse_events(self._pieces([])):
+                self.rare.event_times.append(event.received - self.started)
+                yield event
 
     def close(self) -> None:
         """Done with it; what a streamed body has left is given up."""

@@ -7,7 +7,7 @@ from typing import Final
 __all__ = ["server_s"]
 
 _APP: Final = re.compile(
-    r'(?:^|,)\s*app\s*;(?:[^,]*;)?\s*dur\s*=\s*"?(\d+(?:\.\d+)?)"?\s*(?:[;,]|$)'
+    r'(?:^|,)\s*app\s*;(?:[^,]*;)?\s*dur\s*=\s*"?(\d{1,9}(?:\.\d{1,9})?)"?\s*(?:[;,]|$)'
 )
 
 

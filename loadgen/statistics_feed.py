@@ -19,10 +19,12 @@ from locust.env import Environment
 from locust.event import EventHook
 from locust.stats import RequestStats, StatsEntry, StatsError
 
-__all__ = ["FLUSH_EVERY_S", "FLUSH_SOONEST_S", "StatisticsFeed", "next_flush_s"]
+__all__ = ["FLUSH_EVERY_S", "FLUSH_SOONEST_S", "MOST_ERRORS", "StatisticsFeed", "next_flush_s"]
 
 # Locust lets people put their own in its place.
 _BUCKET_OF: Final = locust_stats.bucket_response_time
+MOST_ERRORS: Final = 500
+"""Locust keeps a row for each text of an error, and what broken servers send can be in it."""
 FLUSH_EVERY_S: Final = 0.1
 FLUSH_SOONEST_S: Final = 0.005
 # To count a thousand takes half a millisecond, in which no response is read.
@@ -135,6 +137,10 @@ class StatisticsFeed:
         for (method, name, _), (error, count) in errors.items():
             key = StatsError.create_key(method, name, error)
             known = stats.errors.get(key)
+            if known is None and len(stats.errors) >= MOST_ERRORS:
+                method, name, error = "", "(other)", f"more than {MOST_ERRORS} kinds of errors"
+                key = StatsError.create_key(method, name, error)
+                known = stats.errors.get(key)
             if known is None:
                 known = stats.errors[key] = StatsError(method, name, error)
             known.occurrences += count

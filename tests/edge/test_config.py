@@ -4,6 +4,8 @@ import re
 import sys
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from flash.autoscaler import AutoscalerSettings
 from flash.edge.config import Config, configuration, option_parser
@@ -197,6 +199,59 @@ def test_what_cannot_be_used_is_refused_in_one_line(arguments, environ, named) -
     with pytest.raises(ConfigError, match=re.escape(named)) as refused:
         configuration(arguments, environ)
     assert "\n" not in str(refused.value)
+
+
+TEXTS = st.text(max_size=30) | st.sampled_from(
+    [
+        *("", " ", "-1", "0", "1e400", "nan", "inf", "0x10", "1_0", "٣", "65536", "us-east", ","),
+        *(
+            "us-east=",
+            "=1",
+            "us-east=1,us-east=2",
+            "a\nb",
+            "a\0b",
+            "\ud800",
+            "'",
+            '"a',
+            "wk-a:ws-b",
+        ),
+        "9" * 5000,
+    ]
+)
+
+
+VALUED = [
+    action.option_strings[0]
+    for action in option_parser()._actions
+    if action.option_strings and action.nargs != 0
+]
+
+
+def complaint_about(arguments: list[str], environ: dict[str, str]) -> str | None:
+    try:
+        configuration(arguments, environ)
+    except ConfigError as error:
+        return str(error)
+    return None
+
+
+@pytest.mark.parametrize("option", VALUED)
+@settings(max_examples=30)
+@given(text=TEXTS)
+def test_whatever_an_option_or_variable_is_given_is_used_or_refused_in_one_line(
+    option, text
+) -> None:
+    plural = {"--region": "REGIONS", "--allowed-host": "ALLOWED_HOSTS"}
+    variable = "FLASH_EDGE_" + plural.get(option, option[2:].upper().replace("-", "_"))
+    assert variable in VARIABLES
+    # What does not go with other settings is told by the option.
+    for arguments, environ, named in (
+        ([f"{option}={text}"], {}, (option, "--rtt", "--first-port")),
+        ([], {variable: text}, (variable, option, "--rtt", "--first-port")),
+    ):
+        told = complaint_about(arguments, environ)
+        assert told is None or len(told.splitlines()) == 1
+        assert told is None or any(name in told for name in named)
 
 
 def test_a_refused_token_is_not_repeated() -> None:

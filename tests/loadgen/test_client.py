@@ -17,6 +17,7 @@ import loadgen.client
 from loadgen.client import HttpClient
 from loadgen.client_config import ClientConfig, Timeouts
 from loadgen.errors import (
+    BodyTooLarge,
     ClientError,
     ConnectError,
     ConnectionLost,
@@ -318,6 +319,55 @@ def test_a_head_over_the_limit_is_refused(scripted, wire, reused):
         client.send("GET", "/")
     with pytest.raises(HeadTooLarge, match="2048"):
         client.send("GET", "/")
+
+
+@pytest.mark.parametrize("reused", [False, True])
+@pytest.mark.parametrize(
+    "wire",
+    [
+        b"HTTP/1.1 200 OK\r\ncontent-length: 99999999999\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nconnection: close\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n",
+    ],
+)
+def test_a_body_over_the_limit_is_refused_before_it_fills_the_memory(scripted, wire, reused):
+    sent = 0
+
+    def script(peer, _n):
+        nonlocal sent
+        if reused:
+            peer.request()
+            peer.send(OK)
+        peer.request()
+        peer.send(wire)
+        piece = bytes(16384)
+        while True:  # until the client has closed
+            peer.send(b"4000\r\n%b\r\n" % piece if b"chunked" in wire else piece)
+            sent += len(piece)
+
+    limit = 4_000_000
+    client = HttpClient(scripted(script).url, config=ClientConfig(max_body_bytes=limit))
+    if reused:
+        client.send("GET", "/")
+    with pytest.raises(BodyTooLarge, match="longer than 4,000,000 bytes; read it with stream=True"):
+        client.send("GET", "/")
+    gevent.idle()
+    assert sent < limit + 20_000_000  # what the system's buffers hold
+    assert not client.connected
+
+
+def test_a_streamed_body_may_be_of_any_length_but_not_kept_whole(scripted):
+    pieces = 100
+
+    def script(peer, _n):
+        peer.request()
+        peer.send(b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n" % (pieces * 16384))
+        for _ in range(pieces):
+            peer.send(bytes(16384))
+
+    client = HttpClient(scripted(script).url, config=ClientConfig(max_body_bytes=16384))
+    with client.send("GET", "/", stream=True) as response:
+        assert sum(map(len, response.iter_content())) == pieces * 16384
 
 
 @pytest.mark.parametrize(

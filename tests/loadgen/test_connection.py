@@ -28,6 +28,7 @@ def connect(scripted):
             dialer.dial(5),
             parser=WholeResponseParser(),
             max_head_bytes=4096,
+            max_body_bytes=4096,
             stream_buffer_bytes=4096,
         )
         made.append(connection)

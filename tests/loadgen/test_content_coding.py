@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from loadgen.content_coding import ContentDecoder, decode_content
-from loadgen.errors import ContentDecodingError
+from loadgen.content_coding import ContentDecoder, decode_content, join_pieces
+from loadgen.errors import BodyTooLarge, ContentDecodingError
 
 
 def bare_deflate(data):
@@ -85,6 +85,26 @@ def test_what_nobody_asks_for_is_not_decoded():
         assert tracemalloc.get_traced_memory()[1] < 16 << 20
     finally:
         tracemalloc.stop()
+
+
+def test_a_whole_body_is_not_decoded_beyond_the_memory():
+    bomb = gzip.compress(gzip.compress(bytes(200 << 20)))
+    decoder = ContentDecoder("gzip, gzip")
+    tracemalloc.start()
+    try:
+        with pytest.raises(BodyTooLarge, match="longer than 8,000,000 bytes; read it piece"):
+            join_pieces(decoder.feed(bomb), most_bytes=8_000_000)
+        assert tracemalloc.get_traced_memory()[1] < 16 << 20
+    finally:
+        tracemalloc.stop()
+
+
+def test_pieces_are_joined_up_to_a_size():
+    assert join_pieces([b"ab", b"", b"c"], most_bytes=3) == b"abc"
+    left = iter([b"ab", b"cd", b"never taken"])
+    with pytest.raises(BodyTooLarge, match="longer than 3 bytes"):
+        join_pieces(left, most_bytes=3)
+    assert next(left) == b"never taken"
 
 
 def test_a_body_has_a_few_codings_at_most():

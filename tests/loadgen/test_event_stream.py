@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from loadgen.event_stream import LineSplitter, parse_events
+from loadgen.errors import MalformedResponse
+from loadgen.event_stream import LONGEST_LINE, LineSplitter, parse_events
 
 
 def events(text, at=1.0):
@@ -48,6 +49,30 @@ def events(text, at=1.0):
 )
 def test_streams_are_interpreted_as_the_standard_says(text, expected):
     assert events(text) == expected
+
+
+@pytest.mark.parametrize(
+    ("piece", "told"),
+    [(b"data: " + b"x" * 65530, "line"), ((b"data: " + b"x" * 1000 + b"\n") * 60, "event")],
+)
+def test_what_has_no_end_is_an_error_before_it_fills_the_memory(piece, told):
+    taken = 0
+
+    def pieces():
+        nonlocal taken
+        while True:
+            taken += len(piece)
+            yield piece, 1.0
+
+    with pytest.raises(MalformedResponse, match=f"{told} is longer than 16,777,216 characters"):
+        list(parse_events(pieces()))
+    assert taken < 5 * LONGEST_LINE
+
+
+def test_lines_and_events_of_the_greatest_length_pass():
+    whole = b"data: " + b"x" * (LONGEST_LINE - 6) + b"\n\n"
+    pieces = [(whole[at : at + 1_000_000], 1.0) for at in range(0, len(whole), 1_000_000)]
+    assert [len(event.data) for event in parse_events(pieces * 2)] == [LONGEST_LINE - 6] * 2
 
 
 def test_an_event_has_the_time_of_the_piece_that_completed_it():

@@ -1,3 +1,6 @@
+import contextlib
+import gzip
+import math
 import os
 import random
 from types import SimpleNamespace
@@ -12,8 +15,8 @@ from locust.event import Events
 from locust.stats import RequestStats
 
 from loadgen import flash_client
-from loadgen.client_config import ClientConfig
-from loadgen.errors import UsageError
+from loadgen.client_config import ClientConfig, Timeouts
+from loadgen.errors import ClientError, UsageError
 from loadgen.flash_client import FlashClient, RetryPolicy
 from loadgen.recorder import Recorder
 from loadgen.request_body import Body
@@ -53,9 +56,7 @@ class Bench:
             self.recorder.channel("us-east", "sticky"),
             self.recorder,
             self.feed,
-            config=ClientConfig(trust_env=False),
-            rng=random.Random(1),
-            **options,
+            **{"config": ClientConfig(trust_env=False), "rng": random.Random(1), **options},
         )
 
     @property
@@ -474,3 +475,120 @@ def test_a_stream_that_was_never_refused_ends_the_cold_start_of_others(serve):
     with bench.client.get("/", stream=True) as response:
         assert bench.channel.window.opened is None
         assert response.content == b"hi"
+
+
+# Broken servers.
+
+GOOD = [
+    OK,
+    _ok("server-timing: app;dur=0.1", "x-edge-container: ta-1", "set-cookie: a=b; path=/"),
+    _ok("content-type: text/event-stream; charset=utf-8", "location: /elsewhere"),
+    CHUNKED + b"5;x=y\r\nhello\r\n3\r\nyou\r\n0\r\nx: y\r\n\r\n",
+    CHUNKED + b"20\r\nevent: a\r\nid: 1\r\ndata: b\r\n\r\n:\r\n0\r\n\r\n",
+    b"HTTP/1.1 200 OK\r\nconnection: close\r\n\r\nto the end",
+    b"HTTP/1.1 103 Early Hints\r\nlink: a\r\n\r\n" + OK,
+    b"HTTP/1.1 302 Found\r\nlocation: /b\r\ncontent-length: 0\r\n\r\n",
+    b"HTTP/1.1 500 Oh\r\ncontent-length: 2\r\nserver-timing: app;dur=1\r\n\r\nno",
+    b"HTTP/1.1 503 No\r\nretry-after: 1\r\ncontent-length: 0\r\n\r\n",
+    b"HTTP/1.1 200 OK\r\ncontent-encoding: gzip\r\ncontent-length: 24\r\n\r\n"
+    + gzip.compress(b"ok", mtime=0)
+    + b"..",
+    b"HTTP/1.0 200 OK\r\n\r\nold",
+    b"HTTP/1.1 204 None\r\n\r\n",
+]
+ODD = [b"\0", b"\n", b"\r", b"\r\n", b" ", b":", b";", b",", b"=", b"\x7f", b"\xff", b"9", b"-"]
+
+
+def spoilt(rng: random.Random, wire: bytes) -> bytes:
+    """Cut off, or with some bytes odd, doubled, missing, or altogether others."""
+    for _ in range(rng.choice((1, 1, 2, 3))):
+        at = rng.randrange(len(wire) + 1)
+        end = at + rng.choice((0, 1, rng.randrange(40)))
+        match rng.randrange(5):
+            case 0:
+                wire = wire[:at] + rng.choice(ODD) + wire[end:]
+            case 1:
+                wire = wire[:at] + wire[end:]
+            case 2:
+                wire = wire[:end] + wire[at:]
+            case 3:
+                wire = wire[:at] + rng.randbytes(end - at) + wire[end:]
+            case _:
+                wire = wire[: rng.choice((at, len(wire)))] + rng.choice(GOOD)
+    return wire
+
+
+def use(response, way: str) -> None:
+    """Read it in one of the ways that a locustfile may."""
+    match way:
+        case "text":
+            response.text  # noqa: B018 # decodes on access
+        case "json":
+            with contextlib.suppress(ValueError):
+                response.json()
+        case "lines":
+            list(response.iter_lines())
+        case "events":
+            for event in response.iter_events():
+                if event.data:
+                    response.record_token()
+        case "pieces":
+            list(response.iter_content(7))
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_no_answer_does_more_than_fail_its_own_request(scripted, monkeypatch, seed):
+    rng = random.Random(seed)
+    sent = 0
+
+    def script(peer, _n):
+        nonlocal sent
+        while peer.request():
+            sent += 1
+            wire = rng.choice(GOOD)
+            broken = rng.random() < 0.7
+            if broken:
+                wire = spoilt(rng, wire)
+            at = rng.randrange(len(wire) + 1)
+            peer.send(wire[:at])
+            if rng.random() < 0.3:
+                gevent.idle()
+            peer.send(wire[at:])
+            if broken or b"content-length" not in wire:
+                if rng.random() < 0.3:
+                    peer.reset()
+                return
+
+    config = ClientConfig(trust_env=False, timeouts=Timeouts(5, 5, 5), cookies=seed == 1)
+    bench = Bench(scripted(script).url, monkeypatch, config=config)
+    made = 600
+    for _ in range(made):
+        way = rng.choice(("text", "json", "lines", "events", "pieces", "nothing"))
+        method = rng.choice(("GET", "GET", "GET", "POST", "HEAD"))
+        options = {"allow_redirects": True} if rng.random() < 0.1 else {}
+        caught = rng.random() < 0.5
+        response = bench.client.request(
+            method, "/", catch_response=caught, stream=way in ("lines", "events"), **options
+        )
+        if caught or way in ("lines", "events"):
+            with response:
+                use(response, way)
+        else:
+            with contextlib.suppress(ClientError):
+                use(response, way)
+    bench.client.close()
+    bench.feed.flush()
+    channel = bench.channel
+    assert channel.gauges.in_flight == 0
+    assert bench.stats.total.num_requests == channel.requests == made
+    outcomes = bench.outcomes
+    ended = {name: count for name, count in outcomes.items() if name != "cold_start"}
+    assert sum(ended.values()) + channel.giveups == made
+    assert {"ok", "server_error", "connection_error"} <= set(ended)
+    assert "timeout" not in ended  # every answer came to its end
+    answered = made - ended["connection_error"] - channel.giveups
+    for histogram in (channel.request_duration, channel.time_to_first_byte):
+        assert histogram.total == answered
+        assert 0 < histogram.sum < 60
+    assert math.isfinite(channel.edge_overhead.sum)
+    assert sent >= answered + outcomes["cold_start"]

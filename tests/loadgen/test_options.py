@@ -3,11 +3,15 @@ import os
 # The tests of other rooms run in the same process, and want the standard library as it is.
 os.environ.setdefault("LOCUST_SKIP_MONKEY_PATCH", "1")
 
+import contextlib
+import io
 from argparse import ArgumentParser, Namespace
 from dataclasses import fields
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from locust.argument_parser import LocustArgumentParser, get_empty_argument_parser
 
 from loadgen.arrival_schedule import ArrivalProcess, RateSchedule
@@ -19,13 +23,17 @@ from loadgen.traffic import RequestOrder
 GROUP = Group("tests")
 
 
-@pytest.fixture
-def parser() -> LocustArgumentParser:
+def new_parser() -> LocustArgumentParser:
     made = get_empty_argument_parser(default_config_files=[])
     made.add_argument("--web-host")
     made.add_argument("--master-bind-host")
     add_options(made)
     return made
+
+
+@pytest.fixture
+def parser() -> LocustArgumentParser:
+    return new_parser()
 
 
 def parsed_by(parser: ArgumentParser, *arguments: str, **environ: str) -> Options:
@@ -109,6 +117,38 @@ def test_a_bad_value_is_refused_on_the_command_line_and_from_the_form(parser, na
     assert f"argument {typed}: " in capsys.readouterr().err
     with pytest.raises(UsageError, match=f"^{typed}: expected .*, got "):
         Options.of(Namespace(**{name: bad}))
+
+
+TEXTS = st.text(max_size=30) | st.sampled_from(
+    [
+        *("", " ", "-1", "0", "1e400", "nan", "inf", "0x10", "1_0", "٣", "1,", ",", ":", "0:1,0:2"),
+        *("5:1,4:2", "a\nb", "a\0b", "\ud800", "'", '"', "%s", "{}", "http://", "http://[", "p99<"),
+        *("p99<50ms,", "errors<200%", "X:", ":y", "X: y\r\nZ: z", "/\x7f", "us-east=", "=http://a"),
+        "9" * 5000,
+    ]
+)
+
+
+def complaint_about(arguments: list[str]) -> str | None:
+    """What Locust prints before it ends with status 2, or says on its page."""
+    told = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(told):
+            Options.of(new_parser().parse_args(arguments, env_vars={}))
+    except SystemExit:
+        return told.getvalue().rpartition(" error: ")[2].removesuffix("\n")
+    except UsageError as error:
+        return str(error)
+    return None
+
+
+@pytest.mark.parametrize("option", OPTIONS, ids=lambda option: option.dest)
+@settings(max_examples=30)
+@given(text=TEXTS)
+def test_whatever_an_option_is_given_is_used_or_refused_in_one_line(option, text):
+    told = complaint_about([option.typed if option.parse is bool else f"{option.typed}={text}"])
+    assert told is None or option.typed in told
+    assert told is None or len(told.splitlines()) == 1
 
 
 def test_traffic_is_told_by_options(parser):

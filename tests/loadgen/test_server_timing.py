@@ -34,6 +34,8 @@ def test_the_duration_of_the_metric_app_is_read(header, seconds):
         "app;dur=1.2.3",
         "app, db;dur=3",
         "app;dur=",
+        "app;dur=" + "9" * 400,
+        "app;dur=1." + "9" * 400,
     ],
 )
 def test_a_header_without_the_metric_or_its_duration_tells_nothing(header):

@@ -16,6 +16,7 @@ from locust.stats import RequestStats
 from loadgen.statistics_feed import (
     FLUSH_EVERY_S,
     FLUSH_SOONEST_S,
+    MOST_ERRORS,
     StatisticsFeed,
     next_flush_s,
 )
@@ -115,6 +116,22 @@ def test_many_at_once_are_bucketed_as_locust_would(times_ms):
     expected = Counter(map(locust_stats.bucket_response_time, times_ms))
     assert dict(environment.stats.total.response_times) == expected
     assert all(type(bucket) is int for bucket in environment.stats.total.response_times)
+
+
+def test_errors_of_ever_new_texts_do_not_fill_locusts_table():
+    feed, environment = _feed(Clock())
+    for number in range(3000):
+        feed.add("GET", "/", 5.0, 0, ValueError(number % 2000))
+        if number % 100 == 0:
+            feed.flush()
+    feed.flush()
+    stats = environment.stats
+    assert stats.total.num_failures == 3000
+    assert sum(one.occurrences for one in stats.errors.values()) == 3000
+    assert len(stats.errors) == MOST_ERRORS + 1
+    (other,) = [one for one in stats.errors.values() if one.name == "(other)"]
+    assert other.to_name() == " (other): more than 500 kinds of errors"
+    assert other.occurrences == 3000 - 2 * 500
 
 
 def test_nothing_is_in_locusts_statistics_before_it_is_flushed():
