@@ -1,9 +1,9 @@
 """The JSON interface's answers as types, for FastAPI's checks and its OpenAPI document."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from math import isfinite
-from typing import Self
+from typing import Final, Self
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
@@ -24,6 +24,7 @@ from flash.autoscaler import AutoscalerSettings
 from flash.generator_limit import reasons
 
 __all__ = [
+    "MOST_CHOICES",
     "AdviceAnswer",
     "CellAnswer",
     "ColdStartAnswer",
@@ -48,6 +49,10 @@ __all__ = [
     "SummaryAnswer",
     "TargetAnswer",
 ]
+
+
+MOST_CHOICES: Final = 30
+"""Regions that are offered for a choice, and the page draws."""
 
 
 class ErrorBody(BaseModel):
@@ -599,10 +604,24 @@ class NoteBody(BaseModel):
 
 
 class LabelsAnswer(BaseModel):
-    """Values that panels can be filtered by."""
+    """Values that panels can be filtered by.
+
+    ``left_out`` is how many there are beside these, which are those that came first.
+    """
 
     region: list[str]
     routing: list[str]
+    left_out: int
+
+    @classmethod
+    def of(cls, region: Sequence[str], routing: Sequence[str]) -> "LabelsAnswer":
+        """Of values in the order in which they came."""
+        several = (region, routing)
+        return cls(
+            region=sorted(region[:MOST_CHOICES]),
+            routing=sorted(routing[:MOST_CHOICES]),
+            left_out=sum(max(0, len(values) - MOST_CHOICES) for values in several),
+        )
 
 
 class SdGroup(BaseModel):

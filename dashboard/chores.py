@@ -1,20 +1,19 @@
 """Work on the side: started and left alone, its failures logged, ended with whoever started it."""
 
 import asyncio
-import logging
 from collections.abc import Coroutine
 
 from dashboard.errors import DashboardError
+from dashboard.troubles import Troubles
 
 __all__ = ["Chores"]
-
-_log = logging.getLogger(__name__)
 
 
 class Chores:
     """Tasks that nobody waits for. For one event loop."""
 
-    def __init__(self) -> None:
+    def __init__(self, troubles: Troubles) -> None:
+        self._troubles = troubles
         self._tasks: set[asyncio.Task[None]] = set()
 
     def begin(self, work: Coroutine[None, None, None], what: str) -> None:
@@ -24,7 +23,9 @@ class Chores:
             try:
                 await work
             except DashboardError as error:
-                _log.error("%s failed: %s", what, error)
+                self._troubles.failed(what, error)
+            else:
+                self._troubles.went_well(what)
 
         task = asyncio.create_task(supervised())
         self._tasks.add(task)

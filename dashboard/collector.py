@@ -14,7 +14,7 @@ from dashboard.model import Target, TargetStatus
 from dashboard.own_metrics import OwnMetrics
 from dashboard.scraper import HttpFetch, Watched
 from dashboard.second_beat import SecondBeat
-from dashboard.store import Store
+from dashboard.store import STORING, Store
 
 __all__ = ["Collector"]
 
@@ -37,6 +37,9 @@ class Collector(SecondBeat):
     ) -> None:
         super().__init__(config, store, metrics=metrics, clock=clock)
         self._metrics = metrics
+        metrics.dropped_series.set_function(
+            lambda: sum(status.dropped_series for status in self.status())
+        )
         self._memories = store.memories()
         self._watching_since = store.watching_since()
         self._watched: dict[str, Watched] = {}
@@ -73,7 +76,7 @@ class Collector(SecondBeat):
         # A scrape that is late is stored at its second, and shared out over those missed before
         # it, so roll-ups keep a distance.
         until = second - LONGEST_SHARED_S - int(self._config.scrape_timeout_s) - 3
-        self._chores.begin(self._store.roll_up(until), "rolling up")
+        self._chores.begin(self._store.roll_up(until), STORING)
 
     async def _end(self) -> None:
         scrapes = list(self._in_flight.values())
@@ -84,29 +87,42 @@ class Collector(SecondBeat):
     async def _look(self, fetch: HttpFetch, target: Target, second: int) -> None:
         watched = self._watched.get(target.key)
         if watched is None:
-            watched = Watched(target, self._memories.pop(target.key, None), self._watching_since)
+            watched = Watched(
+                target,
+                self._memories.pop(target.key, None),
+                self._watching_since,
+                most_series=self._config.series_limit,
+            )
             self._watched[target.key] = watched
         began = time.perf_counter()
+        scraping = f"scraping {target.url}"
         error: str | None = None
         series = dropped = 0
         try:
             result = await watched.scrape(fetch, second)
-            await self._store.write([result])
+            self._troubles.went_well(scraping)
+            left_out = await self._store.write([result])
+            self._troubles.went_well(STORING)
             watched.memory = result.memory
-            series, dropped = len(result.memory.series), result.dropped_series
+            series, dropped = len(result.memory.series), result.dropped_series + left_out
             self._stored(target.key, second)
-        except (ScrapeError, ExpositionError, StoreError) as failed:
-            error = f"{target.url}: {failed}"
+        except (ScrapeError, ExpositionError) as failed:
+            error = str(failed)
+            if not target.optional:
+                self._troubles.failed(scraping, failed)
+        except StoreError as failed:
+            error = f"not stored: {failed}"
+            self._troubles.failed(STORING, failed)
         except Exception as unexpected:  # supervised: one target must not stop the others
-            _log.exception("scraping %s failed", target.url)
-            error = f"{target.url}: {type(unexpected).__name__}: {unexpected}"
+            error = f"{type(unexpected).__name__}: {unexpected}"
+            self._troubles.failed(scraping, error, traced=True)
         took = time.perf_counter() - began
         self._metrics.scraped(target.job, took, good=error is None)
         self._note(
             TargetStatus(
                 target=target,
                 up=error is None,
-                error=error,
+                error=None if error is None else f"{target.url}: {error}",
                 duration_s=took,
                 scraped_at=float(second),
                 series=series,
@@ -117,13 +133,9 @@ class Collector(SecondBeat):
     def _note(self, status: TargetStatus) -> None:
         before = self._status.get(status.target.key)
         self._status[status.target.key] = status
-        if before is not None and before.error == status.error:
-            return
-        if status.error and not status.target.optional:
-            _log.warning("scrape failed: %s", status.error)
         if status.dropped_series and (before is None or not before.dropped_series):
             _log.warning(
-                "%s: %d series are not stored, it has too many",
+                "%s has too many series: %d new ones are not stored; see --series-limit",
                 status.target.url,
                 status.dropped_series,
             )
@@ -131,7 +143,7 @@ class Collector(SecondBeat):
     def _stored(self, key: str, second: int) -> None:
         # The seconds missed since the scrape before have got their share of this one.
         last = self._last_second.get(key, second - 1)
-        first = last + 1 if second - last <= LONGEST_SHARED_S else second
+        first = last + 1 if 0 < second - last <= LONGEST_SHARED_S else second
         self._changed_since = min(first, self._changed_since or first)
         self._last_second[key] = second
 
@@ -143,6 +155,7 @@ class Collector(SecondBeat):
         now = self._clock()
         for key, status in list(self._status.items()):
             if key not in here and now - (status.scraped_at or now) > _GONE_AFTER_S:
+                self._troubles.forget(f"scraping {status.target.url}")
                 self._status.pop(key, None)
                 self._watched.pop(key, None)
                 self._last_second.pop(key, None)

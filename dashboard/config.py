@@ -10,6 +10,7 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from dashboard.errors import ConfigError
+from dashboard.shape import DEFAULT_SERIES_LIMIT
 from flash.platform import TargetError
 from flash.static_list import server_url
 
@@ -26,12 +27,14 @@ __all__ = [
 DEFAULT_LOADGEN: Final = "http://127.0.0.1:9646/metrics"
 DEFAULT_STORE: Final = ".flashgauge/dashboard.sqlite"
 
-_DURATION: Final = re.compile(r"(\d+(?:\.\d+)?)([smhd]?)")
+_NUMBER: Final = re.compile(r"[0-9]{1,5}")
+_DURATION: Final = re.compile(r"([0-9]+(?:\.[0-9]+)?)([smhd]?)")
 _UNITS: Final = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
-_SIZE: Final = re.compile(r"(\d+(?:\.\d+)?)([kmg]i?b)", re.IGNORECASE)
+_SIZE: Final = re.compile(r"([0-9]+(?:\.[0-9]+)?)([kmg]i?b)", re.IGNORECASE | re.ASCII)
 _POWERS: Final = {"k": 1, "m": 2, "g": 3}
 _LEAST_STORE: Final = 10 * 1000**2
 _MOST_STORE: Final = 10**15
+_MOST_SERIES: Final = 2**16
 _SECRET: Final = r"[!-~]{1,4096}"
 LEAST_RAW_S: Final = 600
 """Seconds of the finest points that are kept whatever else is said."""
@@ -67,6 +70,7 @@ class Config:
     raw_retention_s: float = 2 * 3600.0
     retention_s: float = 14 * 86400.0
     store_limit_bytes: int = 1000**3
+    series_limit: int = DEFAULT_SERIES_LIMIT
     prometheus: str | None = None
     prometheus_interval_s: float = 1.0
     prometheus_token: str | None = field(default=None, repr=False)
@@ -137,6 +141,12 @@ def option_parser() -> argparse.ArgumentParser:
     add("retention", "DURATION", "how long coarser points, runs and events are kept (default: 14d)")
     add("store-limit", "SIZE", "size above which the oldest points are deleted (default: 1GB)")
     add(
+        "series-limit",
+        "N",
+        "label sets of one target that are stored; later ones are left out and told "
+        f"(default: {DEFAULT_SERIES_LIMIT})",
+    )
+    add(
         "prometheus",
         "URL",
         "a Prometheus that scrapes the same pages; it is asked for all numbers, nothing is scraped",
@@ -193,6 +203,7 @@ def configuration(arguments: Sequence[str], environ: Mapping[str, str]) -> Confi
         raw_retention_s=_seconds(one("raw_retention", "2h"), "--raw-retention", LEAST_RAW_S),
         retention_s=_seconds(one("retention", "14d"), "--retention", LEAST_RAW_S),
         store_limit_bytes=_bytes(one("store_limit", "1GB"), "--store-limit"),
+        series_limit=_series(one("series_limit", str(DEFAULT_SERIES_LIMIT))),
         prometheus=None
         if maybe("prometheus") is None
         else _url(one("prometheus", ""), "--prometheus"),
@@ -268,8 +279,16 @@ def _check_credentials(config: Config) -> None:
 
 
 def _port(text: str) -> int:
-    if not text.isascii() or not text.isdigit() or int(text) > 65535:
+    if not _NUMBER.fullmatch(text) or int(text) > 65535:
         raise ConfigError(f"--port: expected a number from 0 to 65535, got {text!r}")
+    return int(text)
+
+
+def _series(text: str) -> int:
+    if not _NUMBER.fullmatch(text) or not 1 <= int(text) <= _MOST_SERIES:
+        raise ConfigError(
+            f"--series-limit: expected a number from 1 to {_MOST_SERIES}, got {text!r}"
+        )
     return int(text)
 
 
@@ -289,10 +308,10 @@ def _bytes(text: str, where: str) -> int:
     if found is None:
         raise ConfigError(f"{where}: expected a size such as 500MB, 2GB or 1GiB, got {text!r}")
     unit = found.group(2).lower()
-    size = int(float(found.group(1)) * (1024 if "i" in unit else 1000) ** _POWERS[unit[0]])
+    size = float(found.group(1)) * (1024 if "i" in unit else 1000) ** _POWERS[unit[0]]
     if not _LEAST_STORE <= size <= _MOST_STORE:
         raise ConfigError(f"{where}: expected 10MB to 1000000GB, got {text!r}")
-    return size
+    return int(size)
 
 
 def _url(url: str, where: str) -> str:

@@ -166,8 +166,9 @@ class Discovery:
             except FlashError as unanswered:
                 error = str(unanswered)
             except Exception as unexpected:  # this look is supervised: the next one is tried
-                _log.exception("looking for containers failed")
                 error = f"{type(unexpected).__name__}: {unexpected}"
+                if error != self._error:
+                    _log.exception("looking for containers failed")
             if self._stop.is_set():
                 return
             try:

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping
+from math import isfinite
 from typing import Final
 
 from dashboard.errors import ScrapeError
@@ -25,14 +26,15 @@ _LONGEST_TEXT: Final = 300
 
 
 class EdgeEvents:
-    """Reads ``GET /events`` of the edge at ``admin_url``; each look brings what is new."""
+    """Reads ``GET /events`` of the edge at ``admin_url``; each look brings what is not stored."""
 
     def __init__(self, admin_url: str) -> None:
         self._url = admin_url
         self._last = 0
+        self._looked_at = 0
 
     async def look(self, fetch: Fetch) -> list[Event]:
-        """The events since the last look.
+        """The events since those of the last look that was stored.
 
         Raises:
             ScrapeError: no answer, or not a list of events.
@@ -46,10 +48,14 @@ class EdgeEvents:
         try:
             told = json.loads(body)
             events = [event_of(item) for item in told]
-            self._last = max((int(item["sequence"]) for item in told), default=self._last)
+            self._looked_at = max((int(item["sequence"]) for item in told), default=self._last)
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise ScrapeError(f"{self._url}/events is not a list of events ({error})") from error
         return events
+
+    def stored(self) -> None:
+        """Note that what the last look brought need not be told again."""
+        self._last = self._looked_at
 
 
 def event_of(item: Mapping[str, object]) -> Event:
@@ -60,6 +66,8 @@ def event_of(item: Mapping[str, object]) -> Event:
     """
     kind, detail = str(item["kind"]), str(item.get("detail") or "")
     at = float(str(item["time"]))
+    if not isfinite(at):
+        raise ValueError(f"expected a time, got {at}")
     task_id = item.get("task_id")
     if task_id is None:
         text = f"{kind.replace('_', ' ').capitalize()}: {detail}" if detail else kind

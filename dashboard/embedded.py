@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, TypeVar
 
@@ -20,7 +20,7 @@ from dashboard.model import Event, Run
 from dashboard.rollup import FINE, LEVELS, TIME_BITS, last_rolled_up, row_key
 from dashboard.rows import SCALAR, BucketEntries, read_buckets
 from dashboard.shape import Kind
-from dashboard.source import Histograms, Match, Scalars
+from dashboard.source import MOST_HISTOGRAMS, MOST_LINES, Histograms, Match, Scalars
 from dashboard.window import Window, window
 from flash.buckets import BOUNDS_S
 
@@ -51,6 +51,28 @@ class _Rows:
     steps: NDArray[np.intp]
     data: list[bytes]
     sums: list[bytes]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Lines:
+    """The label sets of an answer, at most ``most``, in the order in which they came first."""
+
+    most: int
+    places: dict[Labels, int] = field(default_factory=dict)
+    left_out: set[Labels] = field(default_factory=set)
+
+    def __len__(self) -> int:
+        return len(self.places)
+
+    def place(self, labels: Labels) -> int:
+        """The place of a label set, -1 where there is no room for it."""
+        known = self.places.get(labels)
+        if known is None and len(self.places) < self.most:
+            known = self.places[labels] = len(self.places)
+        if known is None:
+            self.left_out.add(labels)
+            return -1
+        return known
 
 
 class EmbeddedSource:
@@ -92,13 +114,13 @@ class EmbeddedSource:
     async def label_values(self, metric: str, label: str) -> list[str]:
         def read(connection: sqlite3.Connection) -> list[str]:
             rows = connection.execute(
-                "SELECT DISTINCT series.labels, target.labels FROM series "
+                "SELECT series.labels, target.labels FROM series "
                 "JOIN family ON family.id = series.family JOIN target ON target.id = family.target "
-                "WHERE family.name = ?",
+                "WHERE family.name = ? ORDER BY series.first_second, family.id, series.position",
                 (metric,),
             )
             told = ({**json.loads(own), **dict(json.loads(labels))} for labels, own in rows)
-            return sorted({labels[label] for labels in told if label in labels})
+            return list(dict.fromkeys(labels[label] for labels in told if label in labels))
 
         return await self._read(read)
 
@@ -204,8 +226,8 @@ def _scalars(
     by: tuple[str, ...],
     match: Match,
 ) -> Scalars:
-    lines: dict[Labels, int] = {}
-    families = _families(connection, metric, kind, lines, by, match).get((), [])
+    lines = _Lines(MOST_LINES)
+    families = _families(connection, metric, kind, window, lines, by, match).get((), [])
     values = np.zeros((len(lines), window.steps))
     scraped = np.zeros((len(lines), window.steps), dtype=np.bool_)
     for family in families:
@@ -219,7 +241,7 @@ def _scalars(
         else:
             _add_up(values, family.groups[entries["series"]], steps, entries["value"])
             _mark(scraped, family, rows.steps, window)
-    return Scalars(tuple(lines), np.where(scraped, values, np.nan))
+    return Scalars(tuple(lines.places), np.where(scraped, values, np.nan), len(lines.left_out))
 
 
 def _histograms(
@@ -229,8 +251,8 @@ def _histograms(
     by: tuple[str, ...],
     match: Match,
 ) -> Histograms:
-    lines: dict[Labels, int] = {}
-    by_bounds = _families(connection, metric, Kind.HISTOGRAM, lines, by, match)
+    lines = _Lines(min(MOST_LINES, MOST_HISTOGRAMS // window.steps))
+    by_bounds = _families(connection, metric, Kind.HISTOGRAM, window, lines, by, match)
     # Histograms of different buckets cannot be merged; ours is what all our parts have.
     bounds = _STANDARD if _STANDARD in by_bounds or not by_bounds else next(iter(by_bounds))
     counts = np.zeros((len(lines), window.steps, len(bounds)))
@@ -246,23 +268,28 @@ def _histograms(
         steps = np.repeat(rows.steps, _lengths(rows.sums, SCALAR.itemsize))
         _add_up(sums, family.groups[totals["series"]], steps, totals["value"])
         _mark(scraped, family, rows.steps, window)
-    return Histograms(tuple(lines), bounds, counts, sums, scraped)
+    return Histograms(
+        tuple(lines.places), bounds, counts, sums, scraped, left_out=len(lines.left_out)
+    )
 
 
 def _families(
     connection: sqlite3.Connection,
     metric: str,
     kind: Kind,
-    lines: dict[Labels, int],
+    window: Window,
+    lines: "_Lines",
     by: tuple[str, ...],
     match: Match,
 ) -> dict[tuple[float, ...], list[_Family]]:
-    """The metric's families by their bounds; ``lines`` is filled with the lines they make."""
+    """The metric's families in a window by their bounds; ``lines`` are those that they make."""
     rows = connection.execute(
         "SELECT family.id, bounds, target.labels, series.labels, series.first_second FROM family "
         "JOIN target ON target.id = family.target JOIN series ON series.family = family.id "
-        "WHERE family.name = ? AND family.kind = ? ORDER BY family.id, series.position",
-        (metric, str(kind)),
+        "WHERE family.name = ? AND family.kind = ? "
+        "AND target.first_second < ? AND target.last_second >= ? "
+        "ORDER BY family.id, series.position",
+        (metric, str(kind), window.end, window.start),
     ).fetchall()
     groups: dict[int, list[int]] = {}
     since: dict[int, list[int]] = {}
@@ -274,7 +301,7 @@ def _families(
         line = -1
         if all(labels.get(name, "") in values for name, values in match.items()):
             key = tuple((name, labels[name]) for name in by if name in labels)
-            line = lines.setdefault(key, len(lines))
+            line = lines.place(key)
         groups.setdefault(number, []).append(line)
         since.setdefault(number, []).append(first)
     found: dict[tuple[float, ...], list[_Family]] = {}

@@ -109,12 +109,17 @@ def main(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
 async def _read(source: EmbeddedSource, name: str) -> Table:
     run = await find_run(source, name)
     window = await source.window(run.start, run.end, _FINEST_S)
-    lines = [
-        (panel.id, line)
-        for panel in PANELS.values()
-        for line in await panel_lines(panel, source, window, {})
-        if any(map(isfinite, line.values.tolist()))
-    ]
+    lines: list[tuple[str, Line]] = []
+    for panel in PANELS.values():
+        found = await panel_lines(panel, source, window, {})
+        if found.left_out:
+            print(
+                f"dashboard: {panel.id}: {found.left_out} lines are left out, those that came last",
+                file=sys.stderr,
+            )
+        lines += [
+            (panel.id, line) for line in found.lines if any(map(isfinite, line.values.tolist()))
+        ]
     return Table(window, lines)
 
 

@@ -19,7 +19,14 @@ from numpy.typing import NDArray
 
 from dashboard.errors import ExpositionError
 
-__all__ = ["Exposition", "Labels", "SeriesName", "parse_series", "read_exposition"]
+__all__ = [
+    "Exposition",
+    "Labels",
+    "SeriesName",
+    "parse_number",
+    "parse_series",
+    "read_exposition",
+]
 
 Labels = tuple[tuple[str, str], ...]
 """A label set: name and value pairs in the order of the names, none with an empty value."""
@@ -29,6 +36,7 @@ LONGEST_SERIES: Final = 4096
 
 _NAME: Final = re.compile(r"[a-zA-Z_:][a-zA-Z0-9_:]*")
 _LABEL: Final = re.compile(r'\s*([a-zA-Z_][a-zA-Z0-9_]*)\s*=\s*"((?:[^"\\]|\\[\\"n])*)"\s*')
+_BLANKS: Final = re.compile(r"\s*")
 _ESCAPE: Final = re.compile(r"\\(.)")
 _ESCAPED: Final = {"\\": "\\", '"': '"', "n": "\n"}
 _VALUE: Final = re.compile(
@@ -107,10 +115,21 @@ def parse_series(raw: str) -> SeriesName:
     return SeriesName(found.group(), _labels(rest[1:-1], raw))
 
 
+def parse_number(text: str) -> float:
+    """A number as the format writes it.
+
+    Raises:
+        ValueError: it is none; Python's own ``float`` takes more than the format does.
+    """
+    if not _VALUE.fullmatch(text):
+        raise ValueError(f"expected a number, got {text[:40]!r}")
+    return float(text)
+
+
 def _labels(text: str, raw: str) -> Labels:
     labels: dict[str, str] = {}
     at = 0
-    while text[at:].strip():
+    while (blanks := _BLANKS.match(text, at)) is not None and blanks.end() < len(text):
         found = _LABEL.match(text, at)
         if found is None:
             raise ValueError(f'expected label="value" in {raw[:60]!r}')
@@ -136,7 +155,12 @@ def _values(texts: list[str], numbers: list[int]) -> NDArray[np.float64]:
     if joined.isascii() and joined.isprintable() and "_" not in joined:
         with suppress(ValueError):
             return np.array(list(map(float, texts)), dtype=np.float64)
+    values: list[float] = []
     for text, number in zip(texts, numbers, strict=True):
-        if not _VALUE.fullmatch(text):
-            raise ExpositionError(number, f"expected a number at the end, got {text[:40]!r}")
-    return np.array(list(map(float, texts)), dtype=np.float64)
+        try:
+            values.append(parse_number(text))
+        except ValueError:
+            raise ExpositionError(
+                number, f"expected a number at the end, got {text[:40]!r}"
+            ) from None
+    return np.array(values, dtype=np.float64)

@@ -6,13 +6,14 @@ this machine (DNS rebinding); such a request carries the other site's name in ``
 
 import hmac
 from collections.abc import Iterable
-from http.cookies import CookieError, SimpleCookie
 from typing import Final
 from urllib.parse import parse_qs, urlencode
 
-from starlette.datastructures import Headers
+from fastapi import HTTPException
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import cookie_parser
 from starlette.responses import JSONResponse, RedirectResponse, Response
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from dashboard.config import is_loopback
 
@@ -20,6 +21,13 @@ __all__ = ["Gate", "host_name"]
 
 _COOKIE: Final = "dashboard_token"
 _OPEN_PATHS: Final = ("/healthz",)
+_LARGEST_BODY: Final = 64 << 10
+
+# Pages of other sites may not take an answer in as an image, a script or the like.
+_ONLY_OURS: Final = {
+    "X-Content-Type-Options": "nosniff",
+    "Cross-Origin-Resource-Policy": "same-origin",
+}
 _LOCAL: Final = frozenset({"localhost", "127.0.0.1", "::1"})
 
 
@@ -37,8 +45,24 @@ class Gate:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
+
+        async def send_safely(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                MutableHeaders(scope=message).update(_ONLY_OURS)
+            await send(message)
+
+        taken = 0
+
+        async def receive_little() -> Message:
+            nonlocal taken
+            message = await receive()
+            taken += len(message.get("body", b""))
+            if taken > _LARGEST_BODY:
+                raise HTTPException(413, f"expected at most {_LARGEST_BODY} bytes")
+            return message
+
         refusal = self._refusal(scope)
-        await (refusal or self._app)(scope, receive, send)
+        await (refusal or self._app)(scope, receive_little, send_safely)
 
     def _refusal(self, scope: Scope) -> Response | None:
         headers = Headers(scope=scope)
@@ -86,7 +110,13 @@ class Gate:
         query.pop("token")
         rest = urlencode(query, doseq=True)
         answer = RedirectResponse("/?" + rest if rest else "/", status_code=303)
-        answer.set_cookie(_COOKIE, self._token or "", httponly=True, samesite="strict")
+        answer.set_cookie(
+            _COOKIE,
+            self._token or "",
+            httponly=True,
+            samesite="strict",
+            secure=scope["scheme"] == "https",
+        )
         return answer
 
 
@@ -102,11 +132,8 @@ def _origin_host(origin: str) -> str:
 
 
 def _cookie(header: str) -> str:
-    try:
-        found = SimpleCookie(header).get(_COOKIE)
-    except CookieError:
-        return ""
-    return "" if found is None else found.value
+    # Other servers of this machine have cookies in the same jar, and not all are well-formed.
+    return cookie_parser(header).get(_COOKIE, "")
 
 
 def _error(status: int, code: str, message: str, where: str) -> JSONResponse:

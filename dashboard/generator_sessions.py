@@ -20,7 +20,7 @@ _LONGEST_LABEL: Final = 100
 
 
 class GeneratorSessions:
-    """Reads ``/refused_sessions`` beside a metrics page; each look brings what is new.
+    """Reads ``/refused_sessions`` beside a metrics page; each look brings what is not stored.
 
     A page that has no such thing beside it is another program's, and asked less often.
     """
@@ -28,10 +28,11 @@ class GeneratorSessions:
     def __init__(self, metrics_url: str) -> None:
         self._url = urljoin(metrics_url, "/refused_sessions")
         self._last = 0
+        self._looked_at = 0
         self._pause = 0
 
     async def look(self, fetch: Fetch) -> list[Event]:
-        """The events since the last look.
+        """The events since those of the last look that was stored.
 
         Raises:
             ScrapeError: no answer, or not a list of sessions.
@@ -46,8 +47,12 @@ class GeneratorSessions:
             self._last = 0
             self._pause = _AGAIN_AFTER
             raise
-        self._last = max((sequence for sequence, _ in told), default=self._last)
+        self._looked_at = max((sequence for sequence, _ in told), default=self._last)
         return [event for _, event in told]
+
+    def stored(self) -> None:
+        """Note that what the last look brought need not be told again."""
+        self._last = self._looked_at
 
 
 def _sessions(url: str, body: bytes) -> list[tuple[int, Event]]:

@@ -11,7 +11,8 @@ Rules, per series:
   no increment, unless it is known to have started while we were watching, or less than a minute
   before; then it counts from zero.
 
-A histogram restarts whole: one bucket below its last value makes all of them new.
+A histogram restarts whole: one bucket below its last value makes all of them new. Its sum is not a
+number where it is not told, or is not one there.
 """
 
 from dataclasses import dataclass
@@ -179,6 +180,9 @@ def _histogram(family: Family, now: Array, before: Array) -> Increment:
     if restarted.any():
         difference[restarted] = np.diff(ups[restarted], axis=1, prepend=0.0)
     assert family.sums_at is not None
-    sums_now, sums_before = now[family.sums_at], before[family.sums_at]
+    sums_now, sums_before = (
+        np.where(np.isfinite(values[family.sums_at]), values[family.sums_at], np.nan)
+        for values in (now, before)
+    )
     sums = np.where(restarted, sums_now, sums_now - sums_before)
-    return Increment(family, difference, sums)
+    return Increment(family, difference, np.where(family.sums_at >= 0, sums, np.nan))

@@ -1,6 +1,6 @@
 """A panel's lines over a window, from any source."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final, assert_never
 
@@ -12,7 +12,7 @@ from dashboard.quantiles import several_quantiles
 from dashboard.source import Histograms, Match, Scalars, Source
 from dashboard.window import Window
 
-__all__ = ["FILTERS", "Line", "filterable", "panel_lines"]
+__all__ = ["FILTERS", "Line", "PanelLines", "filterable", "panel_lines"]
 
 FILTERS: Final = ("region", "routing")
 """Labels that lines can be chosen by."""
@@ -28,18 +28,28 @@ class Line:
     values: Array
 
 
-async def panel_lines(panel: Panel, source: Source, window: Window, match: Match) -> list[Line]:
-    """The panel's lines, sorted by their labels.
+@dataclass(frozen=True, slots=True, eq=False)
+class PanelLines:
+    """A panel's lines, sorted by their labels; ``left_out`` is how many there was no room for."""
+
+    lines: Sequence[Line]
+    left_out: int
+
+
+async def panel_lines(panel: Panel, source: Source, window: Window, match: Match) -> PanelLines:
+    """The panel's lines over a window.
 
     ``match`` filters by region and routing. What is not told apart by one of them (the cache of
     a container serves both routings) is not filtered by it.
     """
     lines: list[Line] = []
+    left_out = 0
     for part in panel.parts:
         added = dict(part.labels)
         found = await _lines(part.query, source, window, match)
-        lines += [Line(line.labels | added, line.values) for line in found]
-    return sorted(lines, key=lambda line: sorted(line.labels.items()))
+        lines += [Line(line.labels | added, line.values) for line in found.lines]
+        left_out += found.left_out
+    return PanelLines(sorted(lines, key=lambda line: sorted(line.labels.items())), left_out)
 
 
 def filterable(query: Query) -> tuple[str, ...]:
@@ -50,19 +60,28 @@ def filterable(query: Query) -> tuple[str, ...]:
     return tuple(name for name in FILTERS if name in query.by)
 
 
-async def _lines(query: Query, source: Source, window: Window, match: Match) -> list[Line]:
+async def _lines(query: Query, source: Source, window: Window, match: Match) -> PanelLines:
     kept = {name: values for name, values in match.items() if name in filterable(query)}
     if isinstance(query, Rate):
         if query.only is not None:
             kept[query.only[0]] = frozenset({query.only[1]})
         found = await source.increases(query.metric, window, by=query.by, match=kept)
-        return [Line(line.labels, line.values / window.step) for line in _each(found)]
+        rates = [Line(line.labels, line.values / window.step) for line in _each(found)]
+        return PanelLines(rates, found.left_out)
     if isinstance(query, Gauge):
-        return list(_each(await source.gauges(query.metric, window, by=query.by, match=kept)))
+        found = await source.gauges(query.metric, window, by=query.by, match=kept)
+        return PanelLines(list(_each(found)), found.left_out)
     if isinstance(query, Share):
         by = (*query.by, query.label)
-        return _share(query, await source.increases(query.metric, window, by=by, match=kept))
+        found = await source.increases(query.metric, window, by=by, match=kept)
+        return PanelLines(_share(query, found), found.left_out)
     histograms = await source.histograms(query.metric, window, by=query.by, match=kept)
+    return PanelLines(_of_histograms(query, histograms, window), histograms.left_out)
+
+
+def _of_histograms(
+    query: Quantiles | Samples | Buckets, histograms: Histograms, window: Window
+) -> list[Line]:
     if isinstance(query, Quantiles):
         return _quantiles(query, histograms)
     if isinstance(query, Samples):

@@ -23,6 +23,7 @@ from dashboard.lines import Line, panel_lines
 from dashboard.own_metrics import OwnMetrics
 from dashboard.panels import PANELS
 from dashboard.source import Match, Source
+from dashboard.troubles import Troubles
 from dashboard.window import Window
 
 __all__ = ["Feed", "LiveHub", "sse_message"]
@@ -35,6 +36,7 @@ _QUEUE: Final = 8
 _LATE_S: Final = 0.8
 _OVERLAP_S: Final = 5
 _LONGEST_CHANGE_STEPS: Final = 60
+_READING: Final = "reading live points"
 
 _log = logging.getLogger(__name__)
 
@@ -75,6 +77,7 @@ class LiveHub:
         self._metrics = metrics
         self._status = status
         self._clock = clock
+        self._troubles = Troubles(_log)
         self._clients: set[_Client] = set()
         self._closing = asyncio.Event()
         # From which second on each step's points have not been sent.
@@ -156,17 +159,19 @@ class LiveHub:
     async def _points_or_later(self, client: _Client, window: Window) -> bytes:
         """The points of a client's view; none where they cannot be had now, and are due again."""
         try:
-            return await self._points(client.panels, dict(client.match), window)
+            points = await self._points(client.panels, dict(client.match), window)
         except DashboardError as error:
-            _log.warning("live points could not be read: %s", error)
+            self._troubles.failed(_READING, error)
             self._send_from(client.step, window.start)
             return b""
+        self._troubles.went_well(_READING)
+        return points
 
     async def _points(self, panels: tuple[str, ...], match: Match, window: Window) -> bytes:
         data = {}
         for id_ in panels:
-            lines = await panel_lines(PANELS[id_], self._source, window, match)
-            data[id_] = _compact(lines)
+            found = await panel_lines(PANELS[id_], self._source, window, match)
+            data[id_] = _compact(found.lines)
         body = {"start": window.start, "end": window.end, "step": window.step, "panels": data}
         return sse_message("points", json.dumps(body, separators=(",", ":")), id_=window.end)
 

@@ -31,6 +31,11 @@ class OwnMetrics:
             "Live messages that a slow client did not get.",
             registry=self.registry,
         )
+        self.dropped_series = Gauge(
+            "dashboard_dropped_series",
+            "Series that are not stored, since their targets have too many.",
+            registry=self.registry,
+        )
         self.store_bytes = Gauge(
             "dashboard_store_bytes",
             "Size of the store's file and its write-ahead log.",

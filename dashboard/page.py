@@ -58,7 +58,7 @@ class Asset:
         return Response(self.body, headers=told)
 
 
-_SAFE: Final = {"X-Content-Type-Options": "nosniff", "Referrer-Policy": "no-referrer"}
+_SAFE: Final = {"Referrer-Policy": "no-referrer"}
 
 
 @dataclass(frozen=True, slots=True)

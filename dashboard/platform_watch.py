@@ -4,18 +4,21 @@ autoscaler, and which sessions are refused."""
 import logging
 import time
 from collections.abc import Callable
+from typing import Final
 
 from dashboard.chores import Chores
 from dashboard.config import Config
 from dashboard.discovery import Discovery, edge_of, platform_of
 from dashboard.edge_events import EdgeEvents
-from dashboard.errors import ScrapeError
+from dashboard.errors import ScrapeError, StoreError
 from dashboard.generator_sessions import GeneratorSessions
 from dashboard.model import Event, Target
 from dashboard.scraper import Fetch
-from dashboard.store import Store
+from dashboard.store import STORING, Store
 
 __all__ = ["PlatformWatch"]
+
+_MOST_KEPT: Final = 10_000
 
 _log = logging.getLogger(__name__)
 
@@ -53,6 +56,8 @@ class PlatformWatch:
             on_events=self._happened if edge is None else lambda _: None,
             clock=clock,
         )
+        # Nobody tells these again, so they are kept until they are stored.
+        self._unstored: list[Event] = []
 
     def start(self) -> None:
         """Begin to look at the platform; within a running event loop."""
@@ -71,11 +76,13 @@ class PlatformWatch:
         """Why the platform does not tell its containers, ``None`` when all is well."""
         return self._discovery.error
 
-    def ask(self, fetch: Fetch) -> None:
-        """Have new events of the edge and the load generator stored, but of who is still asked."""
+    def tick(self, fetch: Fetch) -> None:
+        """Have new events stored, but of who is still asked."""
         for teller in self._tellers:
             if teller not in self._asking:
-                self._chores.begin(self._ask(teller, fetch), "asking for events")
+                self._chores.begin(self._ask(teller, fetch), STORING)
+        if self._unstored:
+            self._chores.begin(self._store_unstored(), STORING)
 
     async def _ask(self, teller: _Teller, fetch: Fetch) -> None:
         self._asking.add(teller)
@@ -83,10 +90,20 @@ class PlatformWatch:
             events = await teller.look(fetch)
             if events:
                 await self._store.add_events(events)
+            teller.stored()
         except ScrapeError as error:
             _log.debug("events: %s", error)  # its target tells that it is away
         finally:
             self._asking.discard(teller)
 
     def _happened(self, events: list[Event]) -> None:
-        self._chores.begin(self._store.add_events(events), "storing events")
+        self._unstored += events
+        self._chores.begin(self._store_unstored(), STORING)
+
+    async def _store_unstored(self) -> None:
+        events, self._unstored = self._unstored, []
+        try:
+            await self._store.add_events(events)
+        except StoreError:
+            self._unstored = [*events, *self._unstored][-_MOST_KEPT:]
+            raise

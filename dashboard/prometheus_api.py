@@ -109,7 +109,7 @@ class PrometheusApi:
         self.url = url
         self._timeout_s = timeout_s
         given = credentials or Credentials()
-        headers = {"User-Agent": "flashgauge-dashboard"}
+        headers = {"User-Agent": "flashgauge-dashboard", "Accept-Encoding": "gzip"}
         if given.token is not None:
             headers["Authorization"] = f"Bearer {given.token}"
         near = is_loopback(urlsplit(url).hostname or "")
@@ -189,12 +189,16 @@ class PrometheusApi:
             raise PrometheusTimeoutError(
                 f"Prometheus at {self.url} did not answer within {self._timeout_s:g} s"
             ) from error
-        except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
+        except (httpx.HTTPError, httpx.InvalidURL, OSError, UnicodeError) as error:
             raise PrometheusError(
                 f"Prometheus at {self.url} cannot be reached: {str(error) or type(error).__name__}"
             ) from error
 
     async def _body(self, response: httpx.Response) -> bytes:
+        coding = response.headers.get("content-encoding", "identity")
+        if coding not in ("identity", "gzip"):
+            # Of others a few bytes can become any number before they are counted.
+            raise PrometheusError(f"Prometheus at {self.url} answers in {coding[:40]!r}, unasked")
         parts: list[bytes] = []
         size = 0
         async for part in response.aiter_bytes():

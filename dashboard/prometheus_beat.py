@@ -90,7 +90,7 @@ class PrometheusBeat(SecondBeat):
     def _tick(self, fetch: HttpFetch, second: int) -> None:
         super()._tick(fetch, second)
         if second % _LOOK_EVERY_S == 0 and not self._looking:
-            self._chores.begin(self._look(), "asking Prometheus for its targets")
+            self._chores.begin(self._look(), f"asking {self._api.url}")
 
     async def _end(self) -> None:
         await self._api.close()
@@ -100,9 +100,8 @@ class PrometheusBeat(SecondBeat):
         try:
             told = await self._api.targets()
         except PrometheusError as error:
-            if str(error) != self._error:
-                _log.warning("%s", error)
             self._error = str(error)
+            raise
         else:
             self._error = None
             targets, now = self.targets(), self._clock()

@@ -24,7 +24,7 @@ from dashboard.model import Event, Run
 from dashboard.prometheus_api import PrometheusApi, Series
 from dashboard.promql import LE, bucket_rate, last, matchers_of, rate, selector
 from dashboard.runs import RUN_END, RUN_INFO, RUN_START
-from dashboard.source import Histograms, Match, Scalars
+from dashboard.source import MOST_HISTOGRAMS, MOST_LINES, Histograms, Match, Scalars
 from dashboard.window import Window, window
 from flash.buckets import BOUNDS_S
 
@@ -72,15 +72,15 @@ class PrometheusSource:
     ) -> Scalars:
         range_ = await self._range(window.step + self._interval_s)
         query = rate(metric, by=by, window=range_, matchers=matchers_of(match))
-        found = _scalars(await self._ask(query, window), window, by)
-        return Scalars(found.labels, _counted(found.values * window.step))
+        found = _first(await self._ask(query, window), window, by)
+        return Scalars(found.labels, _counted(found.values * window.step), found.left_out)
 
     async def gauges(
         self, metric: str, window: Window, *, by: tuple[str, ...], match: Match
     ) -> Scalars:
         range_ = await self._range(max(window.step, self._interval_s))
         query = last(metric, by=by, window=range_, matchers=matchers_of(match))
-        return _scalars(await self._ask(query, window), window, by)
+        return _first(await self._ask(query, window), window, by)
 
     async def histograms(
         self, metric: str, window: Window, *, by: tuple[str, ...], match: Match
@@ -148,6 +148,11 @@ def _scalars(found: Sequence[Series], window: Window, by: tuple[str, ...]) -> Sc
     return Scalars(tuple(_key(series, by) for series in found), rows)
 
 
+def _first(found: Sequence[Series], window: Window, by: tuple[str, ...]) -> Scalars:
+    shown = _scalars(found[:MOST_LINES], window, by)
+    return Scalars(shown.labels, shown.values, max(0, len(found) - MOST_LINES))
+
+
 def _counted(values: Array) -> Array:
     whole = np.rint(values)
     return np.where(np.abs(values - whole) <= _ROUNDING * np.maximum(1.0, whole), whole, values)
@@ -161,10 +166,17 @@ def _histograms(
     bounds = _STANDARD if told <= set(_STANDARD) else tuple(sorted(told))
     place = {bound: n for n, bound in enumerate(bounds)}
     rates: dict[Labels, Array] = {}
+    left_out: set[Labels] = set()
+    most = min(MOST_LINES, MOST_HISTOGRAMS // window.steps)
     for series in buckets:
-        if LE in series.labels:
-            rows = rates.setdefault(_key(series, by), np.full((len(bounds), window.steps), np.nan))
-            rows[place[float(series.labels[LE])]] = _row(series, window)
+        if LE not in series.labels:
+            continue
+        key = _key(series, by)
+        if key not in rates and len(rates) >= most:
+            left_out.add(key)
+            continue
+        rows = rates.setdefault(key, np.full((len(bounds), window.steps), np.nan))
+        rows[place[float(series.labels[LE])]] = _row(series, window)
     lines = tuple(rates)
     cumulative = np.array(list(rates.values())).reshape(len(lines), len(bounds), window.steps)
     scraped = ~np.isnan(cumulative[:, -1, :]) if lines else np.zeros((0, window.steps), np.bool_)
@@ -179,6 +191,7 @@ def _histograms(
         np.where(scraped[:, None, :], counts, 0.0).transpose(0, 2, 1),
         np.array([by_labels.get(line, none) for line in lines]).reshape(-1, window.steps),
         scraped,
+        left_out=len(left_out),
     )
 
 

@@ -25,6 +25,7 @@ from dashboard.config import Config
 from dashboard.embedded import EmbeddedSource
 from dashboard.errors import ConfigError, NotFoundError, StoreError
 from dashboard.finished_run import FinishedRun, find_run, stored
+from dashboard.lines import FILTERS
 from dashboard.page import load_page
 from dashboard.panels import PANELS
 
@@ -95,26 +96,31 @@ async def recorded(source: EmbeddedSource, run: FinishedRun) -> Recorded:
     transport = httpx.ASGITransport(create_app(Config(), source, clock=lambda: run.end))
     async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as client:
 
-        async def answer(path: str, **query: float) -> Any:
+        async def answer(path: str, **query: float | str) -> Any:
             response = await client.get(path, params=query)
             if response.status_code != httpx.codes.OK:
                 raise StoreError(response.json()["error"]["message"])
             return response.json()
 
+        labels = await answer("/api/labels")
+        # As the page does where there are more regions than it shows.
+        chosen = {name: ",".join(labels[name]) for name in FILTERS} if labels["left_out"] else {}
         step = max(1, ceil((run.end - run.start) / _POINTS))
         window = await source.window(run.start, run.end, step)
         whole = {"start": window.start, "end": window.end}
         data = {
-            id_: _with_numbers(await answer(f"/api/panels/{id_}/data", **whole, step=window.step))
+            id_: _with_numbers(
+                await answer(f"/api/panels/{id_}/data", **whole, **chosen, step=window.step)
+            )
             for id_ in PANELS
         }
         if not any(panel["lines"] for panel in data.values()):
             raise NotFoundError("run", "the store has no points of this run any more")
-        parts = {name: await answer(path, **whole) for name, path in _WHOLE_RUN.items()}
+        parts = {name: await answer(path, **whole, **chosen) for name, path in _WHOLE_RUN.items()}
         return {
             "run": RunAnswer.of(run.run).model_dump(),
             "panels": await answer("/api/panels"),
-            "labels": await answer("/api/labels"),
+            "labels": labels,
             "events": await answer("/api/events", start=window.start, end=window.end + window.step),
             "data": data,
             **parts,

@@ -1,6 +1,13 @@
-"""How long the store keeps what: by age, and by its size where that is reached first."""
+"""How long the store keeps what: by age, and by its size where that is reached first.
 
+Both go by the time of day, and that of a machine may be set wrong for a while. So nothing is
+deleted for an hour after it was set, or after the machine woke up.
+"""
+
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
+from math import inf
 from typing import Final
 
 from dashboard.config import LEAST_RAW_S, Config
@@ -11,6 +18,9 @@ __all__ = ["Cut", "Retention", "next_cut"]
 _EVERY_S: Final = 60
 _ALIGNED_S: Final = 60  # so that no row of the finer levels is cut in two
 _SHARE: Final = 8
+
+_SET_BY_S: Final = 60.0
+_SETTLED_AFTER_S: Final = 3600.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,13 +50,23 @@ def next_cut(kept: Kept, now: int) -> Cut | None:
 class Retention:
     """Keeps a store within the ages and the size that the configuration allows."""
 
-    def __init__(self, config: Config, store: Store) -> None:
+    def __init__(
+        self, config: Config, store: Store, *, monotonic: Callable[[], float] = time.monotonic
+    ) -> None:
         self._config = config
         self._store = store
+        self._monotonic = monotonic
+        self._offset: float | None = None
+        self._settled_at = -inf
 
     def due(self, second: int) -> bool:
-        """Whether it is time to delete what is too old."""
-        return second % _EVERY_S == 0
+        """Whether it is time, at Unix second ``second``, to delete what is too old."""
+        monotonic = self._monotonic()
+        offset = second - monotonic
+        if self._offset is not None and abs(offset - self._offset) > _SET_BY_S:
+            self._settled_at = monotonic + _SETTLED_AFTER_S
+        self._offset = offset
+        return second % _EVERY_S == 0 and monotonic >= self._settled_at
 
     async def keep(self, now: int) -> None:
         """Delete what is older than allowed at Unix second ``now``, and what is too much.

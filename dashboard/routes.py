@@ -4,7 +4,7 @@ import asyncio
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Final
 
 from fastapi import APIRouter, Depends, Path, Query, Request
 from pydantic import BaseModel
@@ -75,6 +75,8 @@ if TYPE_CHECKING:
     from dashboard.app import Beat
 
 __all__ = ["Services", "router", "status_json"]
+
+LEFT_OUT: Final = "X-Lines-Left-Out"
 
 _ERRORS: dict[int | str, dict[str, object]] = {
     400: {"model": ErrorAnswer, "description": "A parameter cannot be used."},
@@ -150,11 +152,18 @@ async def panel_data(
     region: _Several = [],  # noqa: B006  # FastAPI copies defaults
     routing: _Several = [],  # noqa: B006  # FastAPI copies defaults
 ) -> Response:
-    """A panel's lines over a window, aligned outwards to the step that is told."""
+    """A panel's lines over a window, aligned outwards to the step that is told.
+
+    Where there are more lines than one answer tells apart, the header ``X-Lines-Left-Out`` says how
+    many are not there: those that came last.
+    """
     panel = _panel(id_)
     window = await services.source.window(start, end, step)
-    lines = await panel_lines(panel, services.source, window, _match(region, routing))
-    return _json(PanelData.of(lines, window))
+    found = await panel_lines(panel, services.source, window, _match(region, routing))
+    answer = _json(PanelData.of(found.lines, window))
+    if found.left_out:
+        answer.headers[LEFT_OUT] = str(found.left_out)
+    return answer
 
 
 @router.get("/api/summary", response_model=SummaryAnswer)
@@ -177,12 +186,8 @@ async def summary(
 async def labels(services: _Services) -> Response:
     """The regions and routings that there are numbers of."""
     metric = "loadgen_requests_total"
-    return _json(
-        LabelsAnswer(
-            region=await services.source.label_values(metric, "region"),
-            routing=await services.source.label_values(metric, "routing"),
-        )
-    )
+    region, routing = [await services.source.label_values(metric, name) for name in FILTERS]
+    return _json(LabelsAnswer.of(region, routing))
 
 
 @router.get("/api/runs", response_model=list[RunAnswer])

@@ -8,6 +8,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from dashboard.errors import StoreError
 from dashboard.quantiles import quantiles
 from dashboard.source import Source
 from dashboard.window import Window
@@ -144,6 +145,7 @@ async def run_figures(
 
 async def _distributions(source: Source, window: Window, metric: str) -> Distributions:
     found = await source.histograms(metric, window, by=("region", "routing"), match={})
+    _check_whole(metric, found.left_out)
     totals = found.counts.sum(axis=1)
     places = [_place(dict(labels)) for labels in found.labels]
     return Distributions(found.bounds, dict(zip(places, totals, strict=True)))
@@ -151,11 +153,17 @@ async def _distributions(source: Source, window: Window, metric: str) -> Distrib
 
 async def _grown(source: Source, window: Window, metric: str, label: str) -> Counts:
     found = await source.increases(metric, window, by=("region", "routing", label), match={})
+    _check_whole(metric, found.left_out)
     by_place: dict[Place, dict[str, float]] = {}
     for labels, values in zip(found.labels, found.values, strict=True):
         told = dict(labels)
         by_place.setdefault(_place(told), {})[told.get(label, "")] = float(np.nansum(values))
     return Counts(by_place)
+
+
+def _check_whole(metric: str, left_out: int) -> None:
+    if left_out:
+        raise StoreError(f"{metric} has {left_out} label sets more than can be told apart")
 
 
 def _place(labels: Mapping[str, str]) -> Place:

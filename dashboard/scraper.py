@@ -2,6 +2,7 @@
 
 import asyncio
 from dataclasses import dataclass, field
+from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import Final, Protocol
 from urllib.parse import urlsplit
 
@@ -12,11 +13,14 @@ from dashboard.errors import ExpositionError, ScrapeError
 from dashboard.exposition import read_exposition
 from dashboard.increments import Memory, counting_since, has_restarted, increments, remembered
 from dashboard.model import ScrapeResult, Target
-from dashboard.shape import ShapeReader
+from dashboard.shape import DEFAULT_SERIES_LIMIT, ShapeReader
 
 __all__ = ["Fetch", "HttpFetch", "RefusedError", "Watched"]
 
 LARGEST_BODY: Final = 32 << 20
+
+# Working out a larger page takes long enough to be felt by everybody else.
+_LARGE_BODY: Final = 1 << 20
 
 _HEADERS: Final = {
     "Accept": "text/plain;version=0.0.4;q=1,*/*;q=0.1",
@@ -50,13 +54,18 @@ class HttpFetch:
 
     def __init__(self, *, timeout_s: float) -> None:
         self._timeout_s = timeout_s
-        limits = httpx.Limits(max_connections=None, max_keepalive_connections=100)
         # Redirects stay off: a target must not send the scraper elsewhere. Nothing on this
         # machine is reached through a proxy.
-        self._near = httpx.AsyncClient(
-            headers=_HEADERS, timeout=timeout_s, limits=limits, trust_env=False
+        self._near, self._far = (
+            httpx.AsyncClient(
+                headers=_HEADERS,
+                timeout=timeout_s,
+                limits=httpx.Limits(max_connections=None, max_keepalive_connections=100),
+                cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),  # keeps none
+                trust_env=trust_env,
+            )
+            for trust_env in (False, True)
         )
-        self._far = httpx.AsyncClient(headers=_HEADERS, timeout=timeout_s, limits=limits)
 
     async def __call__(self, url: str) -> bytes:
         client = self._near if is_loopback(urlsplit(url).hostname or "") else self._far
@@ -65,10 +74,14 @@ class HttpFetch:
             async with asyncio.timeout(self._timeout_s), client.stream("GET", url) as response:
                 if response.status_code != 200:
                     raise ScrapeError(f"expected status 200, got {response.status_code}")
+                coding = response.headers.get("content-encoding", "identity")
+                if coding != "identity":
+                    # A few bytes of it can become any number.
+                    raise ScrapeError(f"expected an answer as it is, got one in {coding[:40]!r}")
                 return await _body(response)
         except (TimeoutError, httpx.TimeoutException) as error:
             raise ScrapeError(f"no full answer within {self._timeout_s:g} s") from error
-        except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
+        except (httpx.HTTPError, httpx.InvalidURL, OSError, UnicodeError) as error:
             if _is_refusal(error):
                 raise RefusedError("connection refused: nothing listens there") from error
             raise ScrapeError(f"{type(error).__name__}: {error}") from error
@@ -85,13 +98,20 @@ class Watched:
 
     ``memory`` is what its counters stood at when last stored, ``None`` when it never was.
     ``was_absent`` says that nothing listened there at some look, so what came counts from zero.
+    ``most_series`` label sets of it are stored.
     """
 
     target: Target
     memory: Memory | None
     watching_since: float
-    _reader: ShapeReader = field(default_factory=ShapeReader)
     was_absent: bool = False
+    most_series: int = DEFAULT_SERIES_LIMIT
+    _reader: ShapeReader = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._reader = ShapeReader(self.most_series)
+        if self.memory is not None:
+            self._reader.know([*self.memory.series, *self.memory.gone])
 
     async def scrape(self, fetch: Fetch, second: int) -> ScrapeResult:
         """Look at the target; the answer counts as of Unix second ``second``.
@@ -105,10 +125,20 @@ class Watched:
         except RefusedError:
             self.was_absent = True
             raise
-        scrape = read_exposition(body)
-        if not scrape.series:
+        if len(body) > _LARGE_BODY:
+            return await asyncio.to_thread(self._result, body, second)
+        return self._result(body, second)
+
+    def _result(self, body: bytes, second: int) -> ScrapeResult:
+        page = read_exposition(body)
+        if not page.series:
             raise ExpositionError(1, "there is no sample")
-        shape = self._reader.shape_of(scrape)
+        shape = self._reader.shape_of(page)
+        scrape = shape.within(page)
+        if has_restarted(shape, scrape, self.memory):
+            self._reader.start_anew()
+            shape = self._reader.shape_of(page)
+            scrape = shape.within(page)
         since = counting_since(shape, scrape)
         from_zero = self.was_absent or (
             since is not None and since >= self.watching_since - _START_SLACK_S

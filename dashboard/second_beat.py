@@ -1,6 +1,7 @@
 """A heart beat: every second on the second it watches the platform, and does what a kind adds."""
 
 import asyncio
+import logging
 import time
 from collections.abc import Callable
 
@@ -11,9 +12,12 @@ from dashboard.own_metrics import OwnMetrics
 from dashboard.platform_watch import PlatformWatch
 from dashboard.retention import Retention
 from dashboard.scraper import HttpFetch
-from dashboard.store import Store
+from dashboard.store import STORING, Store
+from dashboard.troubles import Troubles
 
 __all__ = ["SecondBeat"]
+
+_log = logging.getLogger(__name__)
 
 
 class SecondBeat:
@@ -34,7 +38,8 @@ class SecondBeat:
         self._config = config
         self._store = store
         self._clock = clock
-        self._chores = Chores()
+        self._troubles = Troubles(_log)
+        self._chores = Chores(self._troubles)
         self._platform = PlatformWatch(config, store, self._chores, clock=clock)
         self._retention = Retention(config, store)
         metrics.store_bytes.set_function(store.size_bytes)
@@ -58,8 +63,9 @@ class SecondBeat:
         self._platform.start()
         try:
             while True:
-                second = int(self._clock()) + 1
-                await asyncio.sleep(max(0.0, second - self._clock()))
+                now = self._clock()
+                second = int(now) + 1
+                await asyncio.sleep(second - now)
                 self._tick(fetch, second)
         finally:
             self._platform.stop()
@@ -69,9 +75,9 @@ class SecondBeat:
 
     def _tick(self, fetch: HttpFetch, second: int) -> None:
         """Begin what is due at a second, and wait for none of it."""
-        self._platform.ask(fetch)
+        self._platform.tick(fetch)
         if self._retention.due(second):
-            self._chores.begin(self._retention.keep(second), "deleting old rows")
+            self._chores.begin(self._retention.keep(second), STORING)
 
     async def _end(self) -> None:
         """End what a kind has under way, and close what it has open."""

@@ -17,6 +17,7 @@ from dashboard.collector import Collector
 from dashboard.config import Config
 from dashboard.embedded import EmbeddedSource
 from dashboard.errors import ConfigError
+from dashboard.http_connection import HttpConnection
 from dashboard.own_metrics import OwnMetrics
 from dashboard.prometheus_api import Credentials, PrometheusApi
 from dashboard.prometheus_beat import PrometheusBeat
@@ -24,10 +25,12 @@ from dashboard.prometheus_source import PrometheusSource
 from dashboard.source import Source
 from dashboard.store import Store
 from dashboard.token_file import kept_token
+from flash.file_limit import raise_file_limit
 
 __all__ = ["serve"]
 
 _STOP_WITHIN_S = 3
+_KEPT_FILES = 128  # of those that may be open, for scraping, the store and the rest
 
 
 def serve(config: Config) -> None:
@@ -119,10 +122,11 @@ def _run(
     settings = uvicorn.Config(
         app,
         loop="auto",
-        http="httptools",
+        http=HttpConnection,
+        limit_concurrency=max(_KEPT_FILES, raise_file_limit() - _KEPT_FILES),
         ws="none",
         access_log=False,
-        log_level="warning",
+        log_level="error",  # a visitor's mistakes are no business of the log
         server_header=False,
         timeout_graceful_shutdown=_STOP_WITHIN_S,
         lifespan="on",
@@ -159,6 +163,9 @@ def _listen(config: Config) -> socket.socket:
     try:
         listener.bind((host, config.port))
         listener.listen(256)
+    except UnicodeError as error:
+        listener.close()
+        raise ConfigError(f"--host: {config.host[:100]!r} is no name of a host") from error
     except OSError as error:
         listener.close()
         if error.errno == errno.EADDRINUSE:

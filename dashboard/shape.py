@@ -2,6 +2,11 @@
 
 A target's series seldom change from one scrape to the next, so a :class:`Shape` is worked out once
 and used as long as the raw texts stay the same.
+
+A target that invents labels must fill neither store nor page. So it has a limited number of label
+sets, which those get that came first, in the order of its pages. They keep it as long as its
+process lives, also while they are away: one that had been left out would come in with all that it
+had counted, and so would one that came back after another had taken its place.
 """
 
 from collections.abc import Iterable, Iterator
@@ -13,10 +18,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dashboard.errors import ExpositionError
-from dashboard.exposition import Exposition, Labels, SeriesName, parse_series
+from dashboard.exposition import Exposition, Labels, SeriesName, parse_number, parse_series
 from flash.buckets import BOUNDS_S
 
 __all__ = [
+    "DEFAULT_SERIES_LIMIT",
     "MOST_BUCKETS",
     "STORED_PREFIXES",
     "Family",
@@ -31,9 +37,13 @@ STORED_PREFIXES: Final = ("loadgen_", "target_", "edge_", "process_")
 MOST_BUCKETS: Final = 256
 """Buckets a histogram may have, the last one up to infinity included."""
 
+DEFAULT_SERIES_LIMIT: Final = 5_000
+"""Label sets of one target that are stored; all of a histogram's series are one."""
+
 _PROCESS_STARTED: Final = SeriesName("process_start_time_seconds", ())
 _TARGET_STARTED: Final = "target_start_timestamp_seconds"
 _RUN_STARTED: Final = "loadgen_run_start_timestamp_seconds"
+_HISTOGRAM_PARTS: Final = ("_bucket", "_sum", "_count")
 _STANDARD: Final = (*BOUNDS_S, float("inf"))
 _STANDARD_SET: Final = frozenset(_STANDARD)
 
@@ -50,10 +60,10 @@ class Kind(StrEnum):
 class Family:
     """All series of one metric of one target.
 
-    ``at`` holds positions in the scrape's values: one per series, or for a histogram one row per
-    series and one column per bound. Position -1, the value after the last, is a zero: it stands
-    where a bucket or a sum is not exposed. ``bounds`` are a histogram's upper bounds, the last
-    one infinite.
+    ``at`` holds positions in the values of a scrape within the limit: one per series, or for a
+    histogram one row per series and one column per bound. Position -1, the value after the last, is
+    a zero: it stands where a bucket or a sum is not exposed. ``bounds`` are a histogram's upper
+    bounds, the last one infinite.
     """
 
     name: str
@@ -68,27 +78,44 @@ class Family:
 class Shape:
     """The families of one target, and where its start times stand.
 
-    ``series`` are the raw texts it was read from. ``started_at`` is the position of the process's
-    start time, ``None`` where the target tells none or several; ``runs_started_at`` are those of
-    the load generator's runs. ``dropped`` counts series left out because the target has more
-    label sets than are stored.
+    ``series`` are the raw texts of what is stored, and ``places`` where they stand in the scrape.
+    ``started_at`` is the position among them of the process's start time, ``None`` where the target
+    tells none or several; ``runs_started_at`` are those of the load generator's runs. ``dropped``
+    counts label sets left out because the target has more than are stored.
     """
 
     series: list[str]
+    places: NDArray[np.intp]
     families: tuple[Family, ...]
     started_at: int | None
     runs_started_at: NDArray[np.intp]
     dropped: int
+
+    def within(self, scrape: Exposition) -> Exposition:
+        """The part of a scrape of this shape that is stored."""
+        lines = [scrape.lines[place] for place in self.places.tolist()]
+        return Exposition(self.series, scrape.values[self.places], scrape.comments, lines)
 
 
 @dataclass(slots=True)
 class ShapeReader:
     """Reads the shapes of one target; keeps what it learnt of its series. For one task."""
 
-    most_series: int = 5_000
+    most_series: int = DEFAULT_SERIES_LIMIT
     _names: dict[str, SeriesName] = field(default_factory=dict)
+    _known: set[SeriesName] = field(default_factory=set)
     _shape: Shape | None = None
+    _series: list[str] = field(default_factory=list)
     _comments: list[str] = field(default_factory=list)
+
+    def know(self, series: Iterable[str]) -> None:
+        """Take raw texts that were stored before for what has come first."""
+        self._known.update(_label_set(parse_series(raw)) for raw in series)
+
+    def start_anew(self) -> None:
+        """Let others come first: the target's process has restarted, and counts from zero."""
+        self._known.clear()
+        self._shape = None
 
     def shape_of(self, scrape: Exposition) -> Shape:
         """The shape of a scrape; the very same object while the series stay the same.
@@ -100,18 +127,37 @@ class ShapeReader:
         known = self._shape
         if (
             known is not None
-            and known.series == scrape.series
+            and self._series == scrape.series
             and self._comments == scrape.comments
         ):
             return known
         names = [
             self._name(raw, line) for raw, line in zip(scrape.series, scrape.lines, strict=True)
         ]
+        _check_unique(scrape, names)
         # Texts of series that went away must not pile up.
         self._names = dict(zip(scrape.series, names, strict=True))
-        self._shape = _shape(scrape, names, self.most_series)
-        self._comments = scrape.comments
+        self._series, self._comments = scrape.series, scrape.comments
+        self._shape = _shape(scrape, names, *self._within_limit(names))
         return self._shape
+
+    def _within_limit(self, names: list[SeriesName]) -> tuple[list[int], int]:
+        """Where those stand that are stored, and how many label sets had no room."""
+        places: list[int] = []
+        left_out: set[SeriesName] = set()
+        for place, series in enumerate(names):
+            if not series.name.startswith(STORED_PREFIXES) or series.name.endswith("_created"):
+                continue
+            # Without its start time a process that restarts would not be seen to.
+            if series != _PROCESS_STARTED:
+                label_set = _label_set(series)
+                if label_set not in self._known:
+                    if len(self._known) >= self.most_series:
+                        left_out.add(label_set)
+                        continue
+                    self._known.add(label_set)
+            places.append(place)
+        return places, len(left_out)
 
     def _name(self, raw: str, line: int) -> SeriesName:
         known = self._names.get(raw)
@@ -129,28 +175,45 @@ class _Histogram:
     sum_at: int = -1
 
 
-def _shape(scrape: Exposition, names: list[SeriesName], most_series: int) -> Shape:
+def _check_unique(scrape: Exposition, names: list[SeriesName]) -> None:
+    seen: set[SeriesName] = set()
+    for at, series in enumerate(names):
+        if series in seen:
+            raw = scrape.series[at][:80]
+            raise ExpositionError(scrape.lines[at], f"series {raw!r} stands there twice")
+        seen.add(series)
+
+
+def _label_set(series: SeriesName) -> SeriesName:
+    """What a series counts as: all of a histogram's are one, and are stored whole or not at all."""
+    for part in _HISTOGRAM_PARTS:
+        base = series.name.removesuffix(part)
+        if base != series.name:
+            return SeriesName(base, tuple(pair for pair in series.labels if pair[0] != "le"))
+    return series
+
+
+def _shape(scrape: Exposition, names: list[SeriesName], places: list[int], dropped: int) -> Shape:
     types = _types(scrape.comments)
     scalars: dict[tuple[str, Kind], dict[Labels, int]] = {}
     histograms: dict[str, dict[Labels, _Histogram]] = {}
-    seen: set[SeriesName] = set()
-    for at, series in enumerate(names):
-        line = scrape.lines[at]
-        if series in seen:
-            raise ExpositionError(line, f"series {scrape.series[at][:80]!r} stands there twice")
-        seen.add(series)
-        if not series.name.startswith(STORED_PREFIXES):
-            continue
+    stored = [names[place] for place in places]
+    for at, (place, series) in enumerate(zip(places, stored, strict=True)):
         base, part = _histogram_part(series.name, types)
         if part:
+            line = scrape.lines[place]
             _add_to_histogram(histograms.setdefault(base, {}), part, series, at, line)
-        elif not series.name.endswith("_created"):
+        else:
             kind = _kind(series.name, types)
             scalars.setdefault((series.name, kind), {})[series.labels] = at
-    families = [*_scalar_families(scalars), *_histogram_families(histograms)]
-    kept, dropped = _bounded(families, most_series)
-    runs = [at for at, series in enumerate(names) if series.name == _RUN_STARTED]
-    return Shape(scrape.series, kept, _started(names), np.array(runs, dtype=np.intp), dropped)
+    return Shape(
+        [scrape.series[place] for place in places],
+        np.array(places, dtype=np.intp),
+        (*_scalar_families(scalars), *_histogram_families(histograms)),
+        _started(stored),
+        np.array([at for at, s in enumerate(stored) if s.name == _RUN_STARTED], dtype=np.intp),
+        dropped,
+    )
 
 
 def _started(names: list[SeriesName]) -> int | None:
@@ -175,7 +238,7 @@ def _kind(name: str, types: dict[str, str]) -> Kind:
 
 
 def _histogram_part(name: str, types: dict[str, str]) -> tuple[str, str]:
-    for part in ("_bucket", "_sum", "_count"):
+    for part in _HISTOGRAM_PARTS:
         base = name.removesuffix(part)
         if base != name and types.get(base) == "histogram":
             return base, part
@@ -196,7 +259,7 @@ def _add_to_histogram(
     elif part == "_bucket":
         told = dict(series.labels).get("le", "")
         try:
-            bound = float(told)
+            bound = parse_number(told)
         except ValueError:
             raise ExpositionError(line, f"expected a number as le, got {told[:40]!r}") from None
         if bound in histogram.buckets or bound != bound:
@@ -237,27 +300,3 @@ def _bounds(histogram: _Histogram) -> tuple[float, ...]:
     if histogram.buckets.keys() <= _STANDARD_SET:
         return _STANDARD
     return tuple(sorted(histogram.buckets))
-
-
-def _bounded(families: list[Family], most: int) -> tuple[tuple[Family, ...], int]:
-    kept: list[Family] = []
-    room, dropped = most, 0
-    for family in families:
-        here = min(len(family.labels), room)
-        room -= here
-        dropped += len(family.labels) - here
-        if here == len(family.labels):
-            kept.append(family)
-        elif here:
-            sums = family.sums_at
-            kept.append(
-                Family(
-                    family.name,
-                    family.kind,
-                    family.labels[:here],
-                    family.at[:here],
-                    family.bounds,
-                    None if sums is None else sums[:here],
-                )
-            )
-    return tuple(kept), dropped

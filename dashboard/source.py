@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Final, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,7 +11,13 @@ from dashboard.exposition import Labels
 from dashboard.model import Event, Run
 from dashboard.window import Window
 
-__all__ = ["Histograms", "Match", "Scalars", "Source"]
+__all__ = ["MOST_HISTOGRAMS", "MOST_LINES", "Histograms", "Match", "Scalars", "Source"]
+
+MOST_LINES: Final = 500
+"""Label sets that one answer tells apart; those that came later are left out and counted."""
+
+MOST_HISTOGRAMS: Final = 200_000
+"""Histograms in one answer, all steps of all label sets; they take a kilobyte each and more."""
 
 Match = Mapping[str, frozenset[str]]
 """Labels and the values they may have. A series without the label matches if "" is among them."""
@@ -19,10 +25,14 @@ Match = Mapping[str, frozenset[str]]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Scalars:
-    """One number per label set and step: ``values`` is (label sets, steps), NaN for no data."""
+    """One number per label set and step: ``values`` is (label sets, steps), NaN for no data.
+
+    ``left_out`` is how many label sets are not among them.
+    """
 
     labels: tuple[Labels, ...]
     values: NDArray[np.float64]
+    left_out: int = 0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -31,7 +41,7 @@ class Histograms:
 
     ``counts`` is (label sets, steps, buckets), not cumulative; ``sums`` is (label sets, steps).
     ``scraped`` (label sets, steps) is false where there is no data. ``bounds`` are the buckets'
-    upper bounds, the last one infinite.
+    upper bounds, the last one infinite. ``left_out`` is how many label sets are not among them.
     """
 
     labels: tuple[Labels, ...]
@@ -39,15 +49,17 @@ class Histograms:
     counts: NDArray[np.float64]
     sums: NDArray[np.float64]
     scraped: NDArray[np.bool_]
+    left_out: int = 0
 
 
 class Source(Protocol):
     """A store of metrics that can be asked.
 
     Each metric's series are added up over all targets by the labels in ``by``; a label that
-    a series lacks is left out. All raise :class:`dashboard.errors.StoreError`, or
-    :class:`dashboard.errors.PrometheusError` where Prometheus is asked, when there is no answer in
-    time.
+    a series lacks is left out. There are at most :data:`MOST_LINES` sums, and
+    :data:`MOST_HISTOGRAMS` histograms, of the label sets that came first. All raise
+    :class:`dashboard.errors.StoreError`, or :class:`dashboard.errors.PrometheusError` where
+    Prometheus is asked, when there is no answer in time.
     """
 
     async def window(self, start: float | None, end: float | None, step: float | None) -> Window:
@@ -73,7 +85,7 @@ class Source(Protocol):
         """What was added to a histogram in each step."""
 
     async def label_values(self, metric: str, label: str) -> list[str]:
-        """The values that a label of a metric has had, sorted."""
+        """The values that a label of a metric has had, in the order in which they came."""
 
     async def runs(self) -> list[Run]:
         """All runs of the load generator, newest first."""

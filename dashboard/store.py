@@ -20,7 +20,7 @@ import time
 import zlib
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Final, TypeVar
@@ -33,9 +33,12 @@ from dashboard.ingest import Catalogue
 from dashboard.model import Event, ScrapeResult
 from dashboard.rollup import FINE, LEVELS, TIME_BITS, roll_up, row_key
 
-__all__ = ["SCHEMA_VERSION", "Kept", "Store", "check_readable"]
+__all__ = ["SCHEMA_VERSION", "STORING", "Kept", "Store", "check_readable"]
 
 SCHEMA_VERSION: Final = 2
+
+STORING: Final = "storing"
+"""What it is called in a log when the store fails: all its work fails and recovers together."""
 
 _APPLICATION_ID: Final = 0x666C6761  # "flga"
 
@@ -106,19 +109,23 @@ class Store:
         except StoreError:
             self._lock.close()
             raise
-        self._catalogue = Catalogue(self._connection)
+        self._catalogue: Catalogue | None = None
         self._queue: queue.SimpleQueue[_Work | None] = queue.SimpleQueue()
         self._closed = False
         self._thread = threading.Thread(target=self._work, name="dashboard-store", daemon=True)
         self._thread.start()
 
-    async def write(self, results: Sequence[ScrapeResult]) -> None:
+    async def write(self, results: Sequence[ScrapeResult]) -> int:
         """Store scrapes in one transaction; on return they outlive this process.
+
+        How many of their series were left out, since their targets have had too many, is returned.
 
         Raises:
             StoreError: they could not be written; none of them is then.
         """
-        await self._run(lambda connection: self._catalogue.add(connection, results))
+        return await asyncio.wrap_future(
+            self._submit(lambda connection: self._known(connection).add(connection, results))
+        )
 
     async def add_events(self, events: Iterable[Event]) -> None:
         """Store events in one transaction; those that are there already are not added again."""
@@ -137,8 +144,8 @@ class Store:
         """Delete the finest points before one time, and everything before the other."""
 
         def work(connection: sqlite3.Connection) -> None:
-            self._catalogue.forget(connection, raw_before, all_before)
-            self._catalogue = Catalogue(connection)
+            self._known(connection).forget(connection, raw_before, all_before)
+            self._catalogue = None  # it may know more than there is
 
         await self._run(work)
 
@@ -197,7 +204,9 @@ class Store:
                 connection.execute("COMMIT")
             except sqlite3.Error as error:
                 self._roll_back()
-                future.set_exception(StoreError(f"cannot write {self.path}: {error}"))
+                future.set_exception(
+                    StoreError(f"cannot write {self.path}: {error}{_what_to_do(error)}")
+                )
             except Exception as error:  # the caller gets it; this thread serves the next one
                 self._roll_back()
                 future.set_exception(error)
@@ -205,11 +214,18 @@ class Store:
                 future.set_result(answer)
         connection.close()
 
+    def _known(self, connection: sqlite3.Connection) -> Catalogue:
+        if self._catalogue is None:
+            self._catalogue = Catalogue(connection)
+        return self._catalogue
+
     def _roll_back(self) -> None:
         # What the catalogue learnt in the failed transaction is not in the file.
-        if self._connection.in_transaction:
-            self._connection.execute("ROLLBACK")
-        self._catalogue = Catalogue(self._connection)
+        self._catalogue = None
+        # On a failing disk this may fail too; the next transaction then begins with it.
+        with suppress(sqlite3.Error):
+            if self._connection.in_transaction:
+                self._connection.execute("ROLLBACK")
 
     def __repr__(self) -> str:
         return f"Store({str(self.path)!r})"
@@ -239,6 +255,12 @@ def _locked(path: Path) -> BinaryIO:
             "or pass another file with --store"
         ) from error
     return lock
+
+
+def _what_to_do(error: sqlite3.Error) -> str:
+    # Where a quota is the limit, SQLite cannot tell that; errors of Python's own have no name.
+    full = getattr(error, "sqlite_errorname", "") in ("SQLITE_FULL", "SQLITE_IOERR_WRITE")
+    return "; make room on its disk, and it goes on by itself" if full else ""
 
 
 _WAY_OUT: Final = "it is left as it is: move it away, or pass another file with --store"

@@ -12,7 +12,7 @@ import { drawMatrix } from "./matrix.js";
 import { drawRefusals } from "./refusals.js";
 import { State } from "./state.js";
 import { drawStickiness } from "./stickiness.js";
-import { drawTargets } from "./targets.js";
+import { drawLimits, drawTargets } from "./targets.js";
 import { drawVerdict } from "./verdict.js";
 
 const settings = JSON.parse(document.body.dataset.settings);
@@ -49,7 +49,8 @@ function keyOf() {
 }
 
 function filters() {
-  const left = (kind) => (state.hidden[kind].size ? controls.known[kind].filter((value) => !state.hidden[kind].has(value)) : []);
+  // What there is no room for on the page is not asked for either.
+  const left = (kind) => (state.hidden[kind].size || controls.leftOut ? controls.known[kind].filter((value) => !state.hidden[kind].has(value)) : []);
   return { region: left("region"), routing: left("routing") };
 }
 
@@ -63,7 +64,7 @@ async function load() {
   try {
     const known = controls.refresh();
     // What is hidden is told by naming what is left; for that all there is must be known.
-    if (state.hidden.region.size || state.hidden.routing.size) await known;
+    if (state.hidden.region.size || state.hidden.routing.size || controls.leftOut) await known;
     const { start, end } = bounds();
     // Twice as many points as this would not be told apart on most screens.
     const step = Math.max(1, Math.ceil((end - start) / POINTS));
@@ -110,7 +111,9 @@ function loadEvents(signal = undefined) {
 }
 
 async function refreshTargets(signal = undefined) {
-  targetsDown = drawTargets({ targets: await get("/api/targets", {}, signal), platform_error: null }).down;
+  const targets = await get("/api/targets", {}, signal);
+  targetsDown = drawTargets({ targets, platform_error: null }).down;
+  drawLimits(targets, controls.leftOut);
 }
 
 function follow() {
@@ -123,6 +126,7 @@ function follow() {
       },
       status: (status) => {
         targetsDown = drawTargets(status).down;
+        drawLimits(status.targets, controls.leftOut);
       },
       skipped: () => load(),
       state: (connected) => drawLiveState(connected),

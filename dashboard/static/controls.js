@@ -10,6 +10,7 @@ export class Controls {
   constructor(state, settings) {
     this.state = state;
     this.known = { region: [], routing: [] };
+    this.leftOut = 0;
     this.runs = [];
     document.getElementById("locust").href = safeUrl(settings.locust_url);
     this.#buildRanges();
@@ -33,7 +34,8 @@ export class Controls {
     if (text === this.last) return;
     this.last = text;
     // "sticky" before "not sticky", as their lines are told apart: solid, then dotted.
-    this.known = { ...labels, routing: labels.routing.toReversed() };
+    this.known = { region: labels.region, routing: labels.routing.toReversed() };
+    this.leftOut = labels.left_out;
     this.runs = runs;
     this.draw();
   }

@@ -13,6 +13,17 @@ export function drawTargets({ targets, platform_error: platformError }) {
   return { up, down: shown.filter((target) => !target.up && target.scraped_at !== null) };
 }
 
+/** Says that not all that targets tell is shown. */
+export function drawLimits(targets, leftOut) {
+  const told = targets
+    .filter((target) => target.dropped_series)
+    .map((target) => `${target.url} has too many series: ${target.dropped_series} are not stored (--series-limit).`);
+  if (leftOut) told.push(`${leftOut} more regions or routings are not shown: there are too many.`);
+  const box = document.getElementById("limits");
+  box.hidden = !told.length;
+  if (box.textContent !== told.join(" ")) box.textContent = told.join(" ");
+}
+
 function row(target) {
   const line = document.createElement("tr");
   const state = element("td");

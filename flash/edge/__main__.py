@@ -8,8 +8,8 @@ from collections.abc import Mapping, Sequence
 
 from flash.edge.config import configuration
 from flash.edge.errors import ConfigError
-from flash.edge.open_files import raise_file_limit
 from flash.edge.service import serve
+from flash.file_limit import raise_file_limit
 
 __all__ = ["main"]
 

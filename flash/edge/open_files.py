@@ -1,39 +1,18 @@
 """How many files, that is above all connections, this process may have open."""
 
-import contextlib
 import errno
-import sys
 from collections.abc import Callable
 from typing import Final
 
-__all__ = ["OWN_SHORTAGES", "ConnectionLimit", "most_connections", "raise_file_limit"]
+__all__ = ["OWN_SHORTAGES", "ConnectionLimit", "most_connections"]
 
 OWN_SHORTAGES: Final = frozenset(
     {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM, errno.EADDRNOTAVAIL}
 )
 """Errors of connecting that are this machine's fault, not that of whom it connects to."""
 
-# What a process gets that asks for more than Linux' usual hard limit, and than macOS may give.
-_WANTED: Final = (65536, 10240)
 # Listeners, pipes of containers, port checks, the admin interface, and connections turned away.
 _RESERVED: Final = 128
-
-
-def raise_file_limit() -> int:
-    """As many open files as the system lets an ordinary process have; how many these are."""
-    if sys.platform == "win32":
-        return _WANTED[0]
-    import resource
-
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    for wanted in _WANTED:
-        most = wanted if hard == resource.RLIM_INFINITY else min(hard, wanted)
-        if soft == resource.RLIM_INFINITY or soft >= most:
-            return wanted if soft == resource.RLIM_INFINITY else soft
-        with contextlib.suppress(ValueError, OSError):
-            resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
-            return most
-    return soft
 
 
 def most_connections(files: int) -> int:

@@ -1,15 +1,22 @@
 """Pretended targets: metrics pages that say what a test wants, in a store or over real HTTP."""
 
 import asyncio
+import json
+import os
 import queue
 import re
+import signal
 import subprocess
+import sys
 import threading
-from collections.abc import Callable, Iterator
+import time
+import urllib.request
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -195,6 +202,73 @@ def scraped(tmp_path: Path) -> Iterator[Scraped]:
 @pytest.fixture
 def open_store() -> type[Scraped]:
     return Scraped
+
+
+class Dashboard:
+    """One process of ``python -m dashboard`` on a free port."""
+
+    def __init__(
+        self, store: Path, *arguments: str, environ: Mapping[str, str] | None = None
+    ) -> None:
+        ours = ("DASHBOARD_", "FLASH_", "MODAL_")
+        inherited = {k: v for k, v in os.environ.items() if not k.startswith(ours)}
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "dashboard", "--port", "0", "--store", str(store), *arguments],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env={**inherited, **(environ or {})},
+        )
+        assert self.process.stdout is not None
+        line = self.process.stdout.readline()
+        assert line.startswith("Dashboard: http://127.0.0.1:"), self.process.communicate()
+        self.url = line.removeprefix("Dashboard: ").strip().rstrip("/")
+
+    def get(self, path: str) -> Any:
+        with urllib.request.urlopen(self.url + path, timeout=10) as answer:
+            return json.load(answer)
+
+    def total(self, panel: str, since: float) -> float:
+        """Samples or requests since a Unix time, as a panel of rates tells them."""
+        end = time.time() + 2
+        data = self.get(f"/api/panels/{panel}/data?start={since}&end={end}&step=1")
+        return sum(v or 0.0 for line in data["lines"] for _, v in line["points"]) * data["step"]
+
+    def stop(self, sig: int = signal.SIGTERM) -> tuple[int, str]:
+        """The exit status, and what was written to standard error."""
+        if self.process.poll() is None:
+            self.process.send_signal(sig)
+        _, errors = self.process.communicate(timeout=10)
+        return self.process.returncode, errors
+
+
+@pytest.fixture
+def start() -> Iterator[Callable[..., Dashboard]]:
+    started: list[Dashboard] = []
+
+    def begin(store: Path, *arguments: str, environ: Mapping[str, str] | None = None) -> Dashboard:
+        started.append(Dashboard(store, *arguments, environ=environ))
+        return started[-1]
+
+    yield begin
+    for dashboard in started:
+        dashboard.stop(signal.SIGKILL)
+
+
+Until = Callable[..., None]
+
+
+@pytest.fixture
+def until() -> Until:
+    """Waits until a condition holds: ``until(condition, within_s=10)``."""
+
+    def wait(condition: Callable[[], bool], within_s: float = 10.0) -> None:
+        deadline = time.monotonic() + within_s
+        while not condition():
+            assert time.monotonic() < deadline, "it did not come to that in time"
+            time.sleep(0.05)
+
+    return wait
 
 
 @pytest.fixture

@@ -7,6 +7,8 @@ from dashboard.edge_events import EdgeEvents, event_of
 from dashboard.errors import ScrapeError
 from dashboard.scraper import RefusedError
 
+NO_TIME = b'[{"sequence": 1, "kind": "live", "time": NaN, "task_id": "a"}]'
+
 
 def told(sequence: int, kind: str, task_id: str | None, detail: str = "") -> dict[str, object]:
     return {
@@ -44,7 +46,11 @@ def test_only_what_is_new_is_asked_for_and_all_after_the_edge_was_away() -> None
         nonlocal away
         edge = EdgeEvents("http://edge")
         assert len(await edge.look(fetch)) == 2
+        # They could not be stored, and are told again.
+        assert len(await edge.look(fetch)) == 2
+        edge.stored()
         await edge.look(fetch)
+        edge.stored()
         away = True
         with pytest.raises(ScrapeError):
             await edge.look(fetch)
@@ -52,10 +58,10 @@ def test_only_what_is_new_is_asked_for_and_all_after_the_edge_was_away() -> None
         await edge.look(fetch)
 
     asyncio.run(run())
-    assert asked == ["0", "8", "8", "0"]
+    assert asked == ["0", "0", "8", "8", "0"]
 
 
-@pytest.mark.parametrize("body", [b"", b"{}}", b"[1]", b'[{"kind": "live"}]', b'{"a": 1}'])
+@pytest.mark.parametrize("body", [b"", b"{}}", b"[1]", b'[{"kind": "live"}]', b'{"a": 1}', NO_TIME])
 def test_what_is_no_list_of_events_is_an_error(body: bytes) -> None:
     async def fetch(url: str) -> bytes:
         return body

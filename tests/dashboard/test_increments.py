@@ -153,6 +153,24 @@ def test_buckets_left_out_of_our_layout_count_as_the_one_below() -> None:
 
 
 @pytest.mark.parametrize(
+    "sums",
+    [("", ""), ("NaN", "3"), ("3", "NaN"), ("+Inf", "+Inf"), ("3", "+Inf"), ("+Inf", "3")],
+)
+def test_a_sum_that_is_not_told_or_no_number_is_unknown_and_the_counts_are_exact(
+    sums: tuple[str, str],
+) -> None:
+    def page(count: int, told: str) -> str:
+        told = f"loadgen_d_sum {told}\n" if told else ""
+        return f'# TYPE loadgen_d histogram\nloadgen_d_bucket{{le="+Inf"}} {count}\n{told}'
+
+    target = Looked(from_zero=True)
+    target.look(page(2, sums[0]))
+    target.look(page(5, sums[1]))
+    assert target.buckets.sum() == 5
+    assert np.isnan(target.sum)
+
+
+@pytest.mark.parametrize(
     ("text", "why"),
     [
         (counter(-1), "expected a count"),

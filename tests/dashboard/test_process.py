@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import json
 import os
+import random
 import signal
 import socket
 import sqlite3
@@ -15,81 +16,32 @@ import threading
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 import pytest
 
 if TYPE_CHECKING:
-    from conftest import FakeTarget
+    from conftest import Dashboard, FakeTarget, Until
 
 REQUESTS = "loadgen_requests_total"
 DURATIONS = "loadgen_request_duration_seconds"
 LABELS = {"region": "us-east", "routing": "sticky"}
 
 
-class Dashboard:
-    """One process of ``python -m dashboard`` on a free port."""
-
-    def __init__(self, store: Path, *arguments: str) -> None:
-        environ = {
-            k: v for k, v in os.environ.items() if not k.startswith(("DASHBOARD_", "FLASH_"))
-        }
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "dashboard", "--port", "0", "--store", str(store), *arguments],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            env=environ,
-        )
-        assert self.process.stdout is not None
-        line = self.process.stdout.readline()
-        assert line.startswith("Dashboard: http://127.0.0.1:"), self.process.communicate()
-        self.url = line.removeprefix("Dashboard: ").strip().rstrip("/")
-
-    def get(self, path: str) -> Any:
-        with urllib.request.urlopen(self.url + path, timeout=10) as answer:
-            return json.load(answer)
-
-    def total(self, panel: str, since: float) -> float:
-        end = time.time() + 2
-        data = self.get(f"/api/panels/{panel}/data?start={since}&end={end}&step=1")
-        return sum(v or 0.0 for line in data["lines"] for _, v in line["points"]) * data["step"]
-
-    def stop(self, sig: int = signal.SIGTERM) -> tuple[int, str]:
-        if self.process.poll() is None:
-            self.process.send_signal(sig)
-        _, errors = self.process.communicate(timeout=10)
-        return self.process.returncode, errors
-
-
-@pytest.fixture
-def start() -> Iterator[Callable[..., Dashboard]]:
-    started: list[Dashboard] = []
-
-    def begin(store: Path, *arguments: str) -> Dashboard:
-        started.append(Dashboard(store, *arguments))
-        return started[-1]
-
-    yield begin
-    for dashboard in started:
-        dashboard.stop(signal.SIGKILL)
-
-
-def until(condition: Callable[[], bool], within_s: float = 10.0) -> None:
-    deadline = time.monotonic() + within_s
-    while not condition():
-        assert time.monotonic() < deadline, "it did not come to that in time"
-        time.sleep(0.05)
-
-
 @pytest.mark.end_to_end
+@pytest.mark.parametrize("kills", [3, pytest.param(40, marks=pytest.mark.long)])
 def test_killed_again_and_again_under_load_it_loses_nothing_and_counts_nothing_twice(
-    tmp_path: Path, fake_target: FakeTarget, start: Callable[..., Dashboard]
+    tmp_path: Path,
+    fake_target: FakeTarget,
+    start: Callable[..., Dashboard],
+    until: Until,
+    kills: int,
 ) -> None:
     store, began = tmp_path / "store.sqlite", time.time() - 5
+    rng = random.Random(kills)
     counted = observed = 0
     stop = threading.Event()
 
@@ -107,11 +59,15 @@ def test_killed_again_and_again_under_load_it_loses_nothing_and_counts_nothing_t
     dashboard = start(store, "--scrape", fake_target.url)
     thread.start()
     try:
-        for pause in (1.4, 1.13, 0.9):
-            time.sleep(pause)
+        for _ in range(kills):
+            # Anywhere in a second: while it waits, scrapes, writes, or rolls up.
+            time.sleep(rng.uniform(0.3, 1.8))
+            shown = dashboard.total("throughput", began), dashboard.total("heatmap", began)
             code, _ = dashboard.stop(signal.SIGKILL)
             assert code == -signal.SIGKILL
             dashboard = start(store, "--scrape", fake_target.url)
+            assert dashboard.total("throughput", began) >= shown[0]
+            assert dashboard.total("heatmap", began) >= shown[1]
         time.sleep(1.2)
     finally:
         stop.set()
@@ -145,7 +101,7 @@ def test_a_signal_stops_it_promptly_while_a_browser_watches(
 
 @pytest.mark.end_to_end
 def test_what_was_stored_is_there_after_a_restart(
-    tmp_path: Path, fake_target: FakeTarget, start: Callable[..., Dashboard]
+    tmp_path: Path, fake_target: FakeTarget, start: Callable[..., Dashboard], until: Until
 ) -> None:
     began = time.time() - 2
     fake_target.metrics.count(REQUESTS, 0, outcome="ok", **LABELS)
@@ -166,6 +122,7 @@ def test_over_a_prometheus_it_shows_what_that_scrapes_and_scrapes_nothing_itself
     fake_target: FakeTarget,
     start: Callable[..., Dashboard],
     start_prometheus: Callable[..., str],
+    until: Until,
 ) -> None:
     began = time.time() - 5
     # Near zero Prometheus would extrapolate less.

@@ -32,7 +32,7 @@ def test_the_limit_is_raised_as_far_as_it_goes(soft, hard, expected) -> None:
     if resource.getrlimit(resource.RLIMIT_NOFILE)[1] < hard:
         pytest.skip("this process may not have so many")
     code = (
-        "import resource; from flash.edge.open_files import raise_file_limit\n"
+        "import resource; from flash.file_limit import raise_file_limit\n"
         f"resource.setrlimit(resource.RLIMIT_NOFILE, ({soft}, {hard}))\n"
         "print(raise_file_limit(), *resource.getrlimit(resource.RLIMIT_NOFILE))"
     )
