@@ -21,6 +21,7 @@ from dashboard.rollup import FINE, LEVELS, TIME_BITS, last_rolled_up, row_key
 from dashboard.rows import SCALAR, BucketEntries, read_buckets
 from dashboard.shape import Kind
 from dashboard.source import MOST_HISTOGRAMS, MOST_LINES, Histograms, Match, Scalars
+from dashboard.store import read_only
 from dashboard.window import Window, window
 from flash.buckets import BOUNDS_S
 
@@ -191,11 +192,11 @@ class EmbeddedSource:
                 raise StoreError(
                     f"the query took more than {self._time_limit_s:g} s; ask for a shorter window"
                 ) from error
-            raise StoreError(f"cannot read {self._path}: {error}") from error
+            raise StoreError(f"cannot read store {self._path}: {error}; see --store") from error
 
     def _connect(self) -> sqlite3.Connection:
         connection = sqlite3.connect(
-            f"{self._path.absolute().as_uri()}?mode=ro",
+            read_only(self._path),
             uri=True,
             timeout=2.0,
             isolation_level=None,

@@ -1,6 +1,5 @@
 """The heart beat where Prometheus scrapes and stores: it looks for targets, events and health."""
 
-import logging
 import time
 from collections.abc import Callable, Container, Iterable, Sequence
 from datetime import datetime
@@ -21,8 +20,6 @@ __all__ = ["PrometheusBeat", "statuses"]
 _LOOK_EVERY_S: Final = 2
 _FOUND_WITHIN_S: Final = 30.0
 _JOBS: Final = frozenset({"loadgen", "edge", "target_app"})
-
-_log = logging.getLogger(__name__)
 
 
 def statuses(

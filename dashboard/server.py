@@ -30,6 +30,7 @@ from flash.file_limit import raise_file_limit
 __all__ = ["serve"]
 
 _STOP_WITHIN_S = 3
+_SEND_BUFFER = 128 << 10
 _KEPT_FILES = 128  # of those that may be open, for scraping, the store and the rest
 
 
@@ -160,10 +161,12 @@ def _listen(config: Config) -> socket.socket:
     # Connections inherit it. uvloop does not set it, and an answer is written in two parts, of
     # which the second one would wait 40 ms for the client to acknowledge the first.
     listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    # By itself it grows to megabytes for each client that does not read.
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER)
     try:
         listener.bind((host, config.port))
         listener.listen(256)
-    except UnicodeError as error:
+    except (UnicodeError, TypeError) as error:  # either, when a name cannot be encoded
         listener.close()
         raise ConfigError(f"--host: {config.host[:100]!r} is no name of a host") from error
     except OSError as error:

@@ -13,6 +13,7 @@ a machine that loses power may lose the last second or so, but never becomes inc
 import asyncio
 import fcntl
 import json
+import os
 import queue
 import sqlite3
 import threading
@@ -33,7 +34,7 @@ from dashboard.ingest import Catalogue
 from dashboard.model import Event, ScrapeResult
 from dashboard.rollup import FINE, LEVELS, TIME_BITS, roll_up, row_key
 
-__all__ = ["SCHEMA_VERSION", "STORING", "Kept", "Store", "check_readable"]
+__all__ = ["SCHEMA_VERSION", "STORING", "Kept", "Store", "check_readable", "read_only"]
 
 SCHEMA_VERSION: Final = 2
 
@@ -239,6 +240,8 @@ _PAGES: Final = 4096  # 16 MiB
 
 def _locked(path: Path) -> BinaryIO:
     """A lock that lasts as long as this process: two that wrote would count everything twice."""
+    if path.is_dir():
+        raise StoreError(f"store {path} is a folder; pass a file with --store")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         lock = open(f"{path}.lock", "wb")  # held open until the store is closed
@@ -266,6 +269,18 @@ def _what_to_do(error: sqlite3.Error) -> str:
 _WAY_OUT: Final = "it is left as it is: move it away, or pass another file with --store"
 
 
+def read_only(path: Path) -> str:
+    """What SQLite opens to read the store at ``path`` only, as a URI.
+
+    It makes files beside a store that is read, unless it is told that nobody will write to it, which
+    holds where nobody can.
+    """
+    uri = f"{path.absolute().as_uri()}?mode=ro"
+    log = path.with_name(f"{path.name}-wal")
+    still = not os.access(path.absolute().parent, os.W_OK) and not log.exists()
+    return f"{uri}&immutable=1" if still else uri
+
+
 def check_readable(path: Path) -> None:
     """See that the file at ``path`` is a store of a version that is known; it is left as it is.
 
@@ -273,7 +288,7 @@ def check_readable(path: Path) -> None:
         StoreError: it is not, or it cannot be opened.
     """
     try:
-        with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as store:
+        with closing(sqlite3.connect(read_only(path), uri=True)) as store:
             version = _check_kind(store, path)
             if not version:
                 raise StoreError(f"store {path} is empty; pass another file with --store")
@@ -342,7 +357,8 @@ def _prepare(connection: sqlite3.Connection, path: Path) -> None:
     if version:
         (state,) = connection.execute("PRAGMA quick_check(1)").fetchone()
         if state != "ok":
-            raise StoreError(f"store {path} is damaged ({state}); {_WAY_OUT}")
+            why = " ".join(state.split())
+            raise StoreError(f"store {path} is damaged ({why}); {_WAY_OUT}")
     if version == SCHEMA_VERSION:
         return
     connection.execute("BEGIN EXCLUSIVE")

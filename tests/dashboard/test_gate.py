@@ -221,12 +221,12 @@ def test_the_process_listens_on_loopback_only_and_refuses_foreign_names(
 ) -> None:
     dashboard = start(tmp_path / "s.sqlite", "--scrape", "http://127.0.0.1:9/metrics")
     port = int(dashboard.url.rpartition(":")[2])
-    others = {info[4][0] for info in socket.getaddrinfo(socket.gethostname(), None)}
+    others = {info[4][0] for info in socket.getaddrinfo(socket.gethostname(), None, socket.AF_INET)}
     for address in others:
         if not is_loopback(address):
-            with socket.socket() as probe, pytest.raises(OSError, match=""):
+            with socket.socket() as probe:
                 probe.settimeout(2)
-                probe.connect((address, port))
+                assert probe.connect_ex((address, port)) != 0
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
     connection.request("GET", "/api/runs", headers={"Host": "evil.example"})
     assert connection.getresponse().status == 421
