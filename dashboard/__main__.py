@@ -5,7 +5,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
-from dashboard import advise, check, export, report
+from dashboard import advise, check, compare, export, report
 from dashboard.config import configuration
 from dashboard.errors import DashboardError
 from dashboard.server import serve
@@ -15,6 +15,7 @@ __all__ = ["main"]
 COMMANDS: Final[Mapping[str, Callable[[Sequence[str], Mapping[str, str]], int]]] = {
     "advise": advise.main,
     "check": check.main,
+    "compare": compare.main,
     "export": export.main,
     "report": report.main,
 }

@@ -8,14 +8,9 @@ from typing import Final
 
 from dashboard.advice import Advice, Option, advised, changes, sentence
 from dashboard.answers import AdviceAnswer
-from dashboard.commands import (
-    STANDARD_OUTPUT,
-    command_parser,
-    printable,
-    store_path,
-    write_result,
-)
+from dashboard.commands import STANDARD_OUTPUT, command_parser, store_path, write_result
 from dashboard.embedded import EmbeddedSource
+from dashboard.figure_text import printable
 from dashboard.finished_run import find_run, stored
 from dashboard.recorded_run import SETTINGS, recorded_run
 from dashboard.replay import Outcome

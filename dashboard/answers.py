@@ -12,11 +12,14 @@ from dashboard.advice import Advice, Option, sentence
 from dashboard.cold_starts import ColdStart
 from dashboard.container_lives import ContainerLife
 from dashboard.distribution import Distribution
+from dashboard.judgement import Finding
 from dashboard.lines import Line
 from dashboard.matrix import Cell
-from dashboard.model import Run, TargetStatus
+from dashboard.model import Event, Run, TargetStatus
 from dashboard.objectives import Objective, objectives_of
 from dashboard.replay import Outcome
+from dashboard.run_comparison import Row, RunComparison
+from dashboard.run_overview import RunOverview
 from dashboard.stickiness import Comparison, ShareOf
 from dashboard.summary import LineSummary, Summary
 from dashboard.window import Window
@@ -30,6 +33,7 @@ __all__ = [
     "ColdStartAnswer",
     "ComparisonAnswer",
     "ContainerAnswer",
+    "DeletedRunAnswer",
     "DistributionAnswer",
     "DistributionLine",
     "ErrorAnswer",
@@ -43,6 +47,7 @@ __all__ = [
     "PanelAnswer",
     "PanelData",
     "RunAnswer",
+    "RunComparisonAnswer",
     "SdGroup",
     "ShareAnswer",
     "StickinessAnswer",
@@ -142,11 +147,79 @@ class ObjectiveAnswer(BaseModel):
         )
 
 
+class EventAnswer(_SameNames):
+    """Something that happened, for marks on time charts (Unix seconds)."""
+
+    at: float
+    kind: str
+    text: str
+    labels: dict[str, str]
+
+
+class FindingAnswer(BaseModel):
+    """An objective of a run and what was measured: in seconds, a share from 0 to 1, or per second.
+
+    ``measured`` is ``null`` without data, or for a duration beyond the last bucket. ``verdict`` is
+    ``met``, ``missed`` or ``no data``.
+    """
+
+    objective: str
+    measured: float | None
+    samples: int
+    verdict: str
+
+    @classmethod
+    def of(cls, finding: Finding) -> "FindingAnswer":
+        value = finding.figure.value
+        return cls(
+            objective=str(finding.objective),
+            measured=_finite(value),
+            samples=finding.figure.samples,
+            verdict=str(finding.verdict),
+        )
+
+
+class RunFiguresAnswer(BaseModel):
+    """What a run that took ``seconds`` came to, all regions together; ``null`` without data.
+
+    ``verdict`` is that of the run's own objectives: ``met``, ``missed``, ``unusable`` where there
+    is no data for one, ``bad_measurement`` where ``measurement_problems`` say why; ``null`` where
+    the run has none, or where Prometheus is asked, which does not tell all that was counted.
+    """
+
+    seconds: float
+    requests: float | None
+    p50: float | None
+    p99: float | None
+    share_503: float | None
+    verdict: str | None
+    objectives: list[FindingAnswer]
+    measurement_problems: list[str]
+
+    @classmethod
+    def of(cls, overview: RunOverview) -> "RunFiguresAnswer":
+        judgement = overview.judgement
+        findings = () if judgement is None else judgement.findings
+        problems = () if judgement is None else judgement.problems
+        judged = judgement is not None and (findings or problems)
+        return cls(
+            seconds=overview.seconds,
+            requests=overview.requests,
+            p50=_finite(overview.p50_s),
+            p99=_finite(overview.p99_s),
+            share_503=overview.share_503,
+            verdict=judgement.status.name.lower() if judgement and judged else None,
+            objectives=[FindingAnswer.of(finding) for finding in findings],
+            measurement_problems=list(problems),
+        )
+
+
 class RunAnswer(BaseModel):
     """One run of the load generator; ``end`` is ``null`` while it runs (Unix seconds).
 
     ``objectives`` are those of its objectives that are lines on a chart. ``totals`` are attempts by
-    outcome, over all regions, while the run lasted.
+    outcome, over all regions, while the run lasted. ``figures`` are there of a run that has ended,
+    and ``notes`` are those of its time; both, like the totals, only where they are asked for.
     """
 
     run: str
@@ -155,9 +228,18 @@ class RunAnswer(BaseModel):
     labels: dict[str, str]
     objectives: list[ObjectiveAnswer]
     totals: dict[str, float] | None = None
+    figures: RunFiguresAnswer | None = None
+    notes: list[EventAnswer] | None = None
 
     @classmethod
-    def of(cls, run: Run, totals: dict[str, float] | None = None) -> "RunAnswer":
+    def of(
+        cls,
+        run: Run,
+        *,
+        totals: dict[str, float] | None = None,
+        overview: RunOverview | None = None,
+        notes: list[Event] | None = None,
+    ) -> "RunAnswer":
         return cls(
             run=run.run,
             start=run.start,
@@ -165,16 +247,106 @@ class RunAnswer(BaseModel):
             labels=dict(run.labels),
             objectives=[ObjectiveAnswer.of(one) for one in objectives_of(run.labels)],
             totals=totals,
+            figures=None if overview is None else RunFiguresAnswer.of(overview),
+            notes=None if notes is None else [EventAnswer.of(note) for note in notes],
         )
 
 
-class EventAnswer(_SameNames):
-    """Something that happened, for marks on time charts (Unix seconds)."""
+class DeletedRunAnswer(BaseModel):
+    """What was deleted of a run: the points of these times, from each start to before its end
+    (Unix seconds), and so many notes."""
 
-    at: float
-    kind: str
-    text: str
+    run: str
+    spans: list[tuple[int, int]]
+    notes: int
+
+
+class ComparedRun(_SameNames):
+    """A run that is compared (Unix seconds), and what its load generator told of it."""
+
+    run: str
+    start: float
+    end: float | None
     labels: dict[str, str]
+
+
+class RunComparisonRow(BaseModel):
+    """One figure of one region and routing, in the run before and in the later one.
+
+    ``before`` and ``after`` are in ``unit``: seconds, or a share from 0 to 1, or per second;
+    ``null`` where there is no data, or a duration is beyond the last bucket. ``change`` and its
+    95 % interval, ``low`` to ``high``, are shares of the figure before for durations, else in
+    ``unit``; ``null`` where there is too little data. ``p`` is how likely chance makes such a
+    change, and ``p_of_all`` the same in view of all rows. ``sure`` says whether the verdict holds
+    then.
+    """
+
+    figure: str
+    region: str
+    routing: str
+    unit: str
+    before: float | None
+    after: float | None
+    before_samples: int
+    after_samples: int
+    change: float | None
+    low: float | None
+    high: float | None
+    p: float | None
+    p_of_all: float | None
+    verdict: str
+    sure: bool
+
+    @classmethod
+    def of(cls, row: Row) -> "RunComparisonRow":
+        change, low, high = row.change or (None, None, None)
+        before, after = row.base.value, row.run.value
+        return cls(
+            figure=row.compared.name,
+            region=row.region,
+            routing=row.routing,
+            unit=str(row.unit),
+            before=_finite(before),
+            after=_finite(after),
+            before_samples=row.base.samples,
+            after_samples=row.run.samples,
+            change=change,
+            low=low,
+            high=high,
+            p=row.p,
+            p_of_all=row.p_of_all,
+            verdict=str(row.verdict),
+            sure=row.is_sure,
+        )
+
+
+class RunComparisonAnswer(BaseModel):
+    """Whether run ``run`` was worse than ``base`` before it.
+
+    ``outcome`` is ``not_worse``, ``worse``, ``unusable`` or ``bad_measurement``, and ``status`` the
+    exit status that says the same. ``measurement_problems`` are those of either run. Changes of up
+    to ``tolerance`` of the figure before count as none.
+    """
+
+    base: ComparedRun
+    run: ComparedRun
+    outcome: str
+    status: int
+    tolerance: float
+    measurement_problems: list[str]
+    rows: list[RunComparisonRow]
+
+    @classmethod
+    def of(cls, comparison: RunComparison) -> "RunComparisonAnswer":
+        return cls(
+            base=ComparedRun.of(comparison.base),
+            run=ComparedRun.of(comparison.run),
+            outcome=comparison.outcome.name.lower(),
+            status=int(comparison.outcome),
+            tolerance=comparison.tolerance,
+            measurement_problems=list(comparison.problems),
+            rows=[RunComparisonRow.of(row) for row in comparison.rows],
+        )
 
 
 class TargetAnswer(BaseModel):
@@ -635,6 +807,10 @@ class HealthAnswer(BaseModel):
     """Whether the dashboard works."""
 
     status: str
+
+
+def _finite(value: float | None) -> float | None:
+    return None if value is None else _known(value)
 
 
 def _known(value: float) -> float | None:

@@ -15,8 +15,10 @@ from starlette.responses import Response
 
 from dashboard.answers import PanelAnswer
 from dashboard.config import Config
+from dashboard.erasure import Erased
 from dashboard.errors import (
     BadQueryError,
+    ConflictError,
     DashboardError,
     NoAdviceError,
     NotFoundError,
@@ -31,6 +33,7 @@ from dashboard.own_metrics import OwnMetrics
 from dashboard.page import load_page
 from dashboard.panels import PANELS
 from dashboard.routes import Services, router, status_json
+from dashboard.run_overview import RunOverviews
 from dashboard.source import Source
 
 __all__ = ["Beat", "create_app"]
@@ -55,6 +58,15 @@ class Beat(Feed, Protocol):
 
         Raises:
             StoreError: it could not be stored.
+        """
+
+    async def delete_run(self, run: str) -> Erased:
+        """Delete a run from what is stored here.
+
+        Raises:
+            ConflictError: it is still going on, or stored elsewhere.
+            NotFoundError: there is no such run.
+            StoreError: the store could not be written.
         """
 
     @property
@@ -103,7 +115,13 @@ def create_app(
         lifespan=lifespan,
     )
     app.state.services = Services(
-        source=source, beat=beat, hub=hub, metrics=own, page=page, clock=clock
+        source=source,
+        beat=beat,
+        hub=hub,
+        metrics=own,
+        page=page,
+        overviews=RunOverviews(source, clock=clock),
+        clock=clock,
     )
     app.include_router(router)
     app.add_exception_handler(DashboardError, _dashboard_error)
@@ -139,6 +157,9 @@ class _Elsewhere:
     async def note(self, event: Event) -> None:
         raise StoreError("notes cannot be kept here: this source is filled by somebody else")
 
+    async def delete_run(self, run: str) -> Erased:
+        raise ConflictError("run", "it cannot be deleted here: this source is only read")
+
 
 async def _supervised(work: Callable[[], Awaitable[None]]) -> None:
     while True:
@@ -162,6 +183,8 @@ async def _dashboard_error(request: Request, error: Exception) -> Response:
         return _answer(404, "not_found", str(error), error.where)
     if isinstance(error, NoAdviceError):
         return _answer(409, "no_advice", str(error), "run")
+    if isinstance(error, ConflictError):
+        return _answer(409, "conflict", str(error), error.where)
     if isinstance(error, PrometheusTimeoutError):
         return _answer(504, "prometheus_timeout", str(error), request.url.path)
     if isinstance(error, PrometheusError):

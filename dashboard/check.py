@@ -4,21 +4,16 @@ import argparse
 import asyncio
 import sys
 from collections.abc import Mapping, Sequence
-from typing import Final
 
 from dashboard.check_report import CheckReport
 from dashboard.commands import STANDARD_OUTPUT, command_parser, store_path, write_result
 from dashboard.embedded import EmbeddedSource
-from dashboard.errors import ConfigError, NotFoundError
-from dashboard.finished_run import find_run, stored
-from dashboard.judgement import judged
-from dashboard.measurement import measurement_problems
-from dashboard.run_figures import run_figures
+from dashboard.errors import ConfigError
+from dashboard.finished_run import ended_run, stored
+from dashboard.run_verdict import run_verdict
 from flash.objective import Objective, ObjectiveError
 
 __all__ = ["checked", "main", "option_parser"]
-
-_FINEST_S: Final = 1.0
 
 
 def option_parser() -> argparse.ArgumentParser:
@@ -85,20 +80,9 @@ async def checked(
     Raises:
         NotFoundError: there is no such run, or it has not ended.
     """
-    found = await find_run(source, name)
-    run = found.run
-    if run.end is None:
-        raise NotFoundError(
-            "run",
-            f"run {run.run} has no end: it is still going on, or the dashboard or the load "
-            "generator stopped before it was seen to end; check it when it has ended",
-        )
-    seconds = run.end - run.start
-    window = await source.window(found.start, found.end, _FINEST_S)
-    measures = {objective.measure for objective in objectives}
-    figures = await run_figures(source, window, measures, seconds=seconds)
-    problems = await measurement_problems(source, window, start=run.start)
-    return CheckReport(run, seconds, judged(objectives, figures, problems))
+    found = await ended_run(source, name)
+    verdict = await run_verdict(source, found, objectives)
+    return CheckReport(found.run, verdict.seconds, verdict.judgement)
 
 
 def _objectives(texts: Sequence[str]) -> list[Objective]:

@@ -1,17 +1,14 @@
 """What a check found: as a table for people, as JSON, and as JUnit XML for a pipeline's pages."""
 
 import json
-from collections.abc import Sequence
 from dataclasses import dataclass
 from math import isinf
 from typing import Final
 from xml.etree import ElementTree
 
-from dashboard.commands import printable
+from dashboard.figure_text import measured_text, padded, printable
 from dashboard.judgement import Finding, Judgement, Status, Verdict
 from dashboard.model import Run
-from flash.number_text import NO_DATA, milliseconds, rate_text, seconds_text
-from flash.objective import Unit
 
 __all__ = ["CheckReport"]
 
@@ -35,10 +32,8 @@ class CheckReport:
     def table(self) -> str:
         """Lines of text, the verdict last."""
         judgement = self.judgement
-        rows = [_HEADINGS, *map(_row, judgement.findings)]
-        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
         lines = [printable(f"run {self.run.run}, {self.seconds:.0f} s")]
-        lines += [_line(row, widths) for row in rows]
+        lines += padded([_HEADINGS, *map(_row, judgement.findings)])
         lines += [f"bad measurement: {printable(problem)}" for problem in judgement.problems]
         return "\n".join([*lines, _IN_WORDS[judgement.status], ""])
 
@@ -106,30 +101,6 @@ def _document(finding: Finding) -> dict[str, str | float | int | bool | None]:
 
 
 def _row(finding: Finding) -> tuple[str, str, str, str]:
-    measured = _measured(finding.figure.value, finding.objective.measure.unit)
+    measured = measured_text(finding.figure.value, finding.objective.measure.unit)
     name = printable(str(finding.objective))
     return name, measured, f"{finding.figure.samples:,}", str(finding.verdict)
-
-
-def _measured(value: float | None, unit: Unit) -> str:
-    if value is None:
-        return NO_DATA
-    match unit:
-        case Unit.SECONDS if isinf(value):
-            return "beyond the last bucket"
-        case Unit.SECONDS:
-            return f"{milliseconds(value)} ms" if value < 1 else f"{seconds_text(value)} s"
-        case Unit.SHARE:
-            return f"{value:.3%}"
-        case Unit.PER_SECOND:
-            return f"{rate_text(value)}/s"
-        case Unit.COUNT:
-            return f"{value:,.0f}"
-
-
-def _line(cells: Sequence[str], widths: Sequence[int]) -> str:
-    name, measured, samples, verdict = cells
-    return (
-        f"{name.ljust(widths[0])}  {measured.rjust(widths[1])}  {samples.rjust(widths[2])}  "
-        f"{verdict}"
-    )

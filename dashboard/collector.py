@@ -8,6 +8,7 @@ from functools import partial
 from typing import Final
 
 from dashboard.config import Config
+from dashboard.erasure import Erased
 from dashboard.errors import ExpositionError, ScrapeError, StoreError
 from dashboard.ingest import LONGEST_SHARED_S
 from dashboard.model import Target, TargetStatus
@@ -53,6 +54,10 @@ class Collector(SecondBeat):
         return [
             self._status.get(target.key, TargetStatus(target=target)) for target in self.targets()
         ]
+
+    async def delete_run(self, run: str) -> Erased:
+        """Delete a run from the store."""
+        return await self._store.delete_run(run)
 
     async def settled(self, within_s: float) -> None:
         """Wait until no scrape is under way, at most ``within_s`` seconds."""

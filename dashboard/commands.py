@@ -9,14 +9,27 @@ from dashboard.config import DEFAULT_STORE
 from dashboard.errors import ConfigError
 from dashboard.finished_run import LATEST
 
-__all__ = ["STANDARD_OUTPUT", "command_parser", "printable", "store_path", "write_result"]
+__all__ = ["STANDARD_OUTPUT", "command_parser", "store_path", "write_result"]
 
 STANDARD_OUTPUT: Final = "-"
 
 
-def command_parser(name: str, description: str) -> argparse.ArgumentParser:
-    """A command line with the run and the store, to which the command adds what is its own."""
+def command_parser(
+    name: str, description: str, *, before: str | None = None
+) -> argparse.ArgumentParser:
+    """A command line with the run and the store, to which the command adds what is its own.
+
+    With ``before`` there is another run before it, which is that one if it is left out.
+    """
     parser = argparse.ArgumentParser(prog=f"python -m dashboard {name}", description=description)
+    if before is not None:
+        parser.add_argument(
+            "base",
+            metavar="BASE",
+            nargs="?",
+            default=before,
+            help=f"id of the run before, or the one that began before RUN (default: {before})",
+        )
     parser.add_argument(
         "run",
         metavar="RUN",
@@ -51,8 +64,3 @@ def write_result(text: str, path: str, option: str) -> None:
         Path(path).write_text(text, encoding="utf-8")
     except OSError as error:
         raise ConfigError(f"{option}: cannot write {path}: {error.strerror}") from error
-
-
-def printable(text: str) -> str:
-    """Without control characters: names of runs and regions come from whoever was scraped."""
-    return "".join(one if one.isprintable() else "?" for one in text)

@@ -98,8 +98,8 @@ def option_parser() -> argparse.ArgumentParser:
         "a local edge at http://127.0.0.1:7400 if it answers. "
         "What Prometheus asks for is read from DASHBOARD_PROMETHEUS_TOKEN, or "
         "DASHBOARD_PROMETHEUS_USER and DASHBOARD_PROMETHEUS_PASSWORD (environment only). "
-        "'python -m dashboard check', '... advise', '... report' and '... export' judge a run, "
-        "replay it, or make a file of it; each has a --help of its own.",
+        "'python -m dashboard check', '... compare', '... advise', '... report' and '... export' "
+        "judge a run, replay it, or make a file of it; each has a --help of its own.",
     )
 
     def add(name: str, metavar: str, text: str, *, action: str = "store") -> None:

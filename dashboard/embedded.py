@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from dashboard.errors import StoreError
 from dashboard.exposition import Labels
 from dashboard.model import Event, Run
-from dashboard.rollup import FINE, LEVELS, TIME_BITS, last_rolled_up, row_key
+from dashboard.rollup import FINE, LEVELS, TIME_BITS, last_rolled_up, raw_from, row_key
 from dashboard.rows import SCALAR, BucketEntries, read_buckets
 from dashboard.shape import Kind
 from dashboard.source import MOST_HISTOGRAMS, MOST_LINES, Histograms, Match, Scalars
@@ -78,6 +78,8 @@ class _Lines:
 
 class EmbeddedSource:
     """Reads the store at ``path``, which :class:`dashboard.store.Store` has made before."""
+
+    is_exact = True
 
     def __init__(
         self,
@@ -214,9 +216,8 @@ class EmbeddedSource:
 
 
 def _kept_from(connection: sqlite3.Connection) -> dict[int, int]:
-    found = connection.execute("SELECT value FROM meta WHERE name = 'raw_from'").fetchone()
-    raw_from = 0 if found is None else int(found[0])
-    return {level: raw_from if level in FINE else 0 for level in LEVELS}
+    since = raw_from(connection)
+    return {level: since if level in FINE else 0 for level in LEVELS}
 
 
 def _scalars(

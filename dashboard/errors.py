@@ -3,6 +3,7 @@
 __all__ = [
     "BadQueryError",
     "ConfigError",
+    "ConflictError",
     "DashboardError",
     "ExpositionError",
     "NoAdviceError",
@@ -65,3 +66,11 @@ class NotFoundError(DashboardError):
 
 class NoAdviceError(DashboardError):
     """Too little is known of a run to say what other settings would have done."""
+
+
+class ConflictError(DashboardError):
+    """What was asked for cannot be done now, or not here; ``where`` names the parameter."""
+
+    def __init__(self, where: str, message: str) -> None:
+        super().__init__(message)
+        self.where = where

@@ -15,20 +15,18 @@ from enum import StrEnum
 from importlib import import_module
 from math import isfinite
 from pathlib import Path
-from typing import Final, TextIO
+from typing import TextIO
 
-from dashboard.commands import command_parser, store_path
+from dashboard.commands import STANDARD_OUTPUT, command_parser, store_path
 from dashboard.embedded import EmbeddedSource
 from dashboard.errors import ConfigError, NotFoundError
 from dashboard.finished_run import find_run, stored
 from dashboard.lines import Line, panel_lines
 from dashboard.panels import PANELS
+from dashboard.run_verdict import FINEST_S
 from dashboard.window import Window
 
 __all__ = ["Format", "Table", "main", "option_parser"]
-
-_STANDARD_OUTPUT: Final = "-"
-_FINEST_S: Final = 1.0
 
 
 class Format(StrEnum):
@@ -76,9 +74,9 @@ def option_parser() -> argparse.ArgumentParser:
         "-o",
         "--output",
         metavar="PATH",
-        default=_STANDARD_OUTPUT,
+        default=STANDARD_OUTPUT,
         help="file to write, or, where the name does not end in .csv or .parquet, folder with a "
-        f"file for each panel (default: {_STANDARD_OUTPUT}; standard output)",
+        f"file for each panel (default: {STANDARD_OUTPUT}; standard output)",
     )
     parser.add_argument(
         "--format",
@@ -108,7 +106,7 @@ def main(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
 
 async def _read(source: EmbeddedSource, name: str) -> Table:
     run = await find_run(source, name)
-    window = await source.window(run.start, run.end, _FINEST_S)
+    window = await source.window(run.start, run.end, FINEST_S)
     lines: list[tuple[str, Line]] = []
     for panel in PANELS.values():
         found = await panel_lines(panel, source, window, {})
@@ -129,13 +127,13 @@ def _format(output: str, given: str | None) -> Format:
     format_ = Format(given) if given else named or Format.CSV
     if named is not None and named is not format_:
         raise ConfigError(f"--output {output} is not the name of a {format_} file; see --format")
-    if format_ is Format.PARQUET and output == _STANDARD_OUTPUT:
+    if format_ is Format.PARQUET and output == STANDARD_OUTPUT:
         raise ConfigError("--format parquet: name a file or a folder with --output")
     return format_
 
 
 def _write(table: Table, output: str, format_: Format) -> None:
-    if output == _STANDARD_OUTPUT:
+    if output == STANDARD_OUTPUT:
         _write_standard_output(table)
         return
     path = Path(output)

@@ -19,7 +19,7 @@ from dashboard.increments import Increment, Memory
 from dashboard.model import ScrapeResult, Target
 from dashboard.rollup import FINE, LEVELS, TIME_BITS, last_rolled_up, row_key
 from dashboard.rows import bucket_row, merged, scalar_row
-from dashboard.runs import RunBook
+from dashboard.runs import DELETED, RunBook, deleted_runs
 from dashboard.shape import Family, Kind
 
 __all__ = ["LONGEST_SHARED_S", "MOST_SERIES", "Catalogue"]
@@ -48,7 +48,7 @@ class Catalogue:
     """The numbers that targets, families and series have in the store."""
 
     def __init__(self, connection: sqlite3.Connection) -> None:
-        self._runs = RunBook()
+        self._runs = RunBook(deleted_runs(connection))
         self._targets: dict[str, int] = dict(connection.execute("SELECT key, id FROM target"))
         self._families: dict[tuple[int, str, str, bytes], int] = {
             (target, name, kind, bounds): number
@@ -153,6 +153,9 @@ class Catalogue:
         connection.execute("DELETE FROM event WHERE at < ?", (all_before,))
         connection.execute("DELETE FROM run WHERE last_second < ?", (all_before,))
         connection.execute("DELETE FROM target WHERE last_second < ?", (all_before,))
+        connection.execute(
+            "DELETE FROM meta WHERE name LIKE ? || '%' AND value < ?", (DELETED, all_before)
+        )
 
     def _target(self, connection: sqlite3.Connection, target: Target, second: int) -> int:
         number = self._targets.get(target.key)

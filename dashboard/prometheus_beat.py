@@ -7,7 +7,8 @@ from math import ceil
 from typing import Final
 
 from dashboard.config import Config
-from dashboard.errors import PrometheusError
+from dashboard.erasure import Erased
+from dashboard.errors import ConflictError, PrometheusError
 from dashboard.model import Target, TargetStatus
 from dashboard.own_metrics import OwnMetrics
 from dashboard.prometheus_api import PrometheusApi, PrometheusTarget
@@ -76,6 +77,10 @@ class PrometheusBeat(SecondBeat):
     def platform_error(self) -> str | None:
         """Why Prometheus, or else the platform, does not answer; ``None`` when all is well."""
         return self._error or super().platform_error
+
+    async def delete_run(self, run: str) -> Erased:
+        """Refuse: runs and their points are Prometheus' own."""
+        raise ConflictError("run", "runs are kept by Prometheus here, and deleted there")
 
     async def settled(self, within_s: float) -> None:
         """Nobody tells when Prometheus has scraped, so there is nothing to wait for."""

@@ -47,6 +47,8 @@ class PrometheusSource:
     values are looked for.
     """
 
+    is_exact = False
+
     def __init__(
         self,
         api: PrometheusApi,

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["middles", "quantiles", "several_quantiles"]
+__all__ = ["log_quantiles", "middles", "quantiles", "several_quantiles"]
 
 Array = NDArray[np.float64]
 
@@ -54,3 +54,27 @@ def several_quantiles(counts: Array, qs: Sequence[float], bounds: Sequence[float
         bucket = np.sum(seen < rank[..., None], axis=-1)
         found.append(np.where(total > 0, middle[np.minimum(bucket, len(held) - 1)], np.nan))
     return found
+
+
+def log_quantiles(counts: Array, q: float, bounds: Sequence[float]) -> Array:
+    """The natural logarithm of the ``q`` quantile of each histogram, read between its bounds.
+
+    Within a bucket the samples are taken for evenly spread over the logarithm, so that a shift of
+    less than a bucket is seen. Of the first and the last bucket no more than their finite bound is
+    known. NaN where a histogram is empty.
+    """
+    held = np.flatnonzero(counts.any(axis=tuple(range(counts.ndim - 1))))
+    if not len(held):
+        return np.full(counts.shape[:-1], np.nan)
+    finite = np.log(np.asarray(bounds[:-1], dtype=np.float64))
+    lower = np.concatenate(([finite[0]], finite))[held]
+    upper = np.concatenate((finite, [finite[-1]]))[held]
+    seen = np.cumsum(counts[..., held], axis=-1)
+    total = seen[..., -1]
+    rank = q * total
+    bucket = np.minimum(np.sum(seen < rank[..., None], axis=-1), len(held) - 1)
+    until = np.take_along_axis(seen, bucket[..., None], axis=-1)[..., 0]
+    within = np.take_along_axis(counts[..., held], bucket[..., None], axis=-1)[..., 0]
+    share = np.divide(rank - (until - within), within, out=np.ones_like(rank), where=within > 0)
+    found = lower[bucket] + np.clip(share, 0.0, 1.0) * (upper - lower)[bucket]
+    return np.where(total > 0, found, np.nan)

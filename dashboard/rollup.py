@@ -7,7 +7,16 @@ from typing import Final
 from dashboard.rows import merged
 from dashboard.shape import Kind
 
-__all__ = ["FINE", "LEVELS", "TIME_BITS", "last_rolled_up", "roll_up", "row_key"]
+__all__ = [
+    "FINE",
+    "LEVELS",
+    "TIME_BITS",
+    "last_rolled_up",
+    "raw_from",
+    "roll_up",
+    "roll_up_again",
+    "row_key",
+]
 
 LEVELS: Final = (1, 5, 10, 30, 60, 120, 300, 600, 1200, 1800, 3600)
 """Seconds that a row spans, finest first.
@@ -39,6 +48,12 @@ def last_rolled_up(connection: sqlite3.Connection, level: int) -> int:
     found = connection.execute(
         "SELECT value FROM meta WHERE name = ?", (f"rolled_up_{level}",)
     ).fetchone()
+    return 0 if found is None else int(found[0])
+
+
+def raw_from(connection: sqlite3.Connection) -> int:
+    """The Unix second before which the rows of the finest levels were deleted, 0 if none were."""
+    found = connection.execute("SELECT value FROM meta WHERE name = 'raw_from'").fetchone()
     return 0 if found is None else int(found[0])
 
 
@@ -76,3 +91,18 @@ def _roll_up_family(
         data, sums = merged([(data, sums) for _, data, sums in group], kind=kind)
         spans.append((row_key(family, second), data, sums))
     connection.executemany(f"INSERT OR REPLACE INTO point_{level} VALUES (?, ?, ?)", spans)
+
+
+def roll_up_again(connection: sqlite3.Connection, family: int, level: int, second: int) -> None:
+    """Make the row of a family that begins at ``second`` anew, as finer ones were deleted.
+
+    Where the finer ones are not there for their age it stays as it is.
+    """
+    finer = _BASES.get(level)
+    if finer is None or (finer in FINE and second < raw_from(connection)):
+        return
+    if second + level > last_rolled_up(connection, level):
+        return  # its time has not come
+    connection.execute(f"DELETE FROM point_{level} WHERE id = ?", (row_key(family, second),))
+    (kind,) = connection.execute("SELECT kind FROM family WHERE id = ?", (family,)).fetchone()
+    _roll_up_family(connection, family, Kind(kind), (finer, level), (second, second + level))

@@ -17,6 +17,7 @@ from dashboard.answers import (
     ColdStartAnswer,
     ComparisonAnswer,
     ContainerAnswer,
+    DeletedRunAnswer,
     DistributionAnswer,
     DistributionLine,
     ErrorAnswer,
@@ -29,6 +30,7 @@ from dashboard.answers import (
     PanelAnswer,
     PanelData,
     RunAnswer,
+    RunComparisonAnswer,
     SdGroup,
     ShareAnswer,
     StickinessAnswer,
@@ -38,7 +40,8 @@ from dashboard.answers import (
 from dashboard.cold_starts import cold_starts_of
 from dashboard.container_lives import lives_in
 from dashboard.distribution import distributions_of
-from dashboard.errors import BadQueryError, NotFoundError
+from dashboard.errors import BadQueryError, ConflictError, NotFoundError
+from dashboard.finished_run import LATEST, PREVIOUS, ended_run, time_of
 from dashboard.held_requests import HELD_S, held_in
 from dashboard.lines import FILTERS, panel_lines
 from dashboard.live import LiveHub
@@ -58,6 +61,8 @@ from dashboard.refusal_answers import (
 from dashboard.refusal_record import record_of
 from dashboard.refusals import refusals_of
 from dashboard.refused_sessions import refused_sessions_of
+from dashboard.run_comparison import TOLERANCE, compare_runs
+from dashboard.run_overview import RunOverviews
 from dashboard.service_discovery import sd_groups
 from dashboard.source import Match, Source
 from dashboard.stickiness import (
@@ -81,6 +86,7 @@ LEFT_OUT: Final = "X-Lines-Left-Out"
 _ERRORS: dict[int | str, dict[str, object]] = {
     400: {"model": ErrorAnswer, "description": "A parameter cannot be used."},
     404: {"model": ErrorAnswer, "description": "There is no such thing."},
+    409: {"model": ErrorAnswer, "description": "That cannot be done now, or not here."},
     422: {"model": ErrorAnswer, "description": "A parameter is not of its type."},
     502: {"model": ErrorAnswer, "description": "Prometheus, where it is asked, did not answer."},
     503: {"model": ErrorAnswer, "description": "The store did not answer in time."},
@@ -99,6 +105,7 @@ class Services:
     hub: LiveHub
     metrics: OwnMetrics
     page: Page
+    overviews: RunOverviews
     clock: Callable[[], float]
 
 
@@ -191,16 +198,27 @@ async def labels(services: _Services) -> Response:
 
 
 @router.get("/api/runs", response_model=list[RunAnswer])
-async def runs(services: _Services) -> Response:
+async def runs(
+    services: _Services,
+    figures: Annotated[
+        bool, Query(description="with what each run came to, its verdict and its notes")
+    ] = False,
+    limit: Annotated[
+        int | None, Query(ge=1, le=1000, description="at most so many; all if left out")
+    ] = None,
+) -> Response:
     """All runs of the load generator, newest first, without totals."""
-    return _json([RunAnswer.of(run) for run in await services.source.runs()])
+    found = (await services.source.runs())[:limit]
+    if not figures:
+        return _json([RunAnswer.of(run) for run in found])
+    return _json([await _with_figures(services, run) for run in found])
 
 
 @router.get("/api/runs/{run}", response_model=RunAnswer)
 async def one_run(services: _Services, run: str) -> Response:
-    """One run, with its totals."""
+    """One run, with its totals, what it came to, its verdict and its notes."""
     known = await _run(services, run)
-    return _json(RunAnswer.of(known, await _totals(services, known)))
+    return _json(await _with_figures(services, known, await _totals(services, known)))
 
 
 @router.get(
@@ -230,6 +248,38 @@ async def advice(
     told = {name: value for name, value in given.items() if value is not None}
     recorded = await recorded_run(services.source, await _run(services, run), told)
     return _json(AdviceAnswer.of(await asyncio.to_thread(advised, recorded)))
+
+
+@router.delete("/api/runs/{run}", response_model=DeletedRunAnswer)
+async def delete_run(services: _Services, run: str) -> Response:
+    """Delete a run that has ended: its points and notes that no other run shares, and its entry."""
+    erased = await services.beat.delete_run(run)
+    services.overviews.forget()
+    return _json(DeletedRunAnswer(run=run, spans=list(erased.spans), notes=erased.notes))
+
+
+@router.get("/api/compare", response_model=RunComparisonAnswer)
+async def compare(
+    services: _Services,
+    base: Annotated[
+        str, Query(description="id of the run before, or the one before run")
+    ] = PREVIOUS,
+    run: Annotated[str, Query(description="id of the later run, or the newest one")] = LATEST,
+    tolerance: Annotated[
+        float, Query(ge=0, le=1, description="share of the figure before that is no change")
+    ] = TOLERANCE,
+) -> Response:
+    """Whether a run was worse than one before: every figure with its interval and its verdict."""
+    source = services.source
+    if not source.is_exact:
+        raise ConflictError(
+            "run", "a Prometheus does not tell all that a run counted: compare with a store of ours"
+        )
+    later = await ended_run(source, run)
+    before = await ended_run(source, base, before=later.run.run)
+    return _json(
+        RunComparisonAnswer.of(await compare_runs(source, before, later, tolerance=tolerance))
+    )
 
 
 @router.get("/api/events", response_model=list[EventAnswer])
@@ -502,6 +552,19 @@ async def _run(services: Services, name: str) -> Run:
         if known.run == name:
             return known
     raise NotFoundError("run", f"there is no run {name[:100]!r}; /api/runs lists them")
+
+
+async def _with_figures(
+    services: Services, run: Run, totals: dict[str, float] | None = None
+) -> RunAnswer:
+    of = time_of(run, services.clock() if run.end is None else run.end)
+    happened = await services.source.events(of.start, of.end)
+    return RunAnswer.of(
+        run,
+        totals=totals,
+        overview=await services.overviews.of(run),
+        notes=[event for event in happened if event.kind == "note"],
+    )
 
 
 async def _totals(services: Services, run: Run) -> dict[str, float]:

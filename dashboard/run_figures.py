@@ -3,7 +3,7 @@
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from math import inf, isnan
-from typing import Final
+from typing import Final, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,13 +14,29 @@ from dashboard.source import Source
 from dashboard.window import Window
 from flash.objective import Measure, Objective
 
-__all__ = ["Counts", "Distributions", "Figure", "RunFigures", "run_figures"]
+__all__ = [
+    "ATTEMPTS",
+    "HISTOGRAMS",
+    "Counts",
+    "Distributions",
+    "Figure",
+    "Place",
+    "RunFigures",
+    "figure_of",
+    "part_and_whole",
+    "place_of",
+    "run_figures",
+    "share_of",
+]
 
 Array = NDArray[np.float64]
+_Amount = TypeVar("_Amount", float, Array)
 Place = tuple[str, str]
 """Region and routing; "" where a series lacks the label."""
 
-_HISTOGRAMS: Final = {
+ATTEMPTS: Final = "loadgen_requests_total"
+
+HISTOGRAMS: Final = {
     Measure.LATENCY: "loadgen_request_duration_seconds",
     Measure.RESPONSE_TIME: "loadgen_response_time_seconds",
     Measure.TIME_TO_FIRST_BYTE: "loadgen_time_to_first_byte_seconds",
@@ -86,53 +102,76 @@ class RunFigures:
         told = {place[0] for place, grown in counts.by_place.items() if sum(grown.values()) > 0}
         return sorted(told)
 
-    def of(self, objective: Objective, region: str) -> Figure:
-        """The figure of an objective in one region."""
-        measure = objective.measure
-        if measure in _HISTOGRAMS:
-            found = self._histogram(measure, region, objective.routing)
-            bounds = self.distributions[measure].bounds
-            return _of_histogram(found, bounds, objective.quantile)
+    def of(self, objective: Objective, region: str | None) -> Figure:
+        """The figure of an objective in one region; in all of them together for ``None``."""
+        return self.figure(objective.measure, objective.quantile, region, objective.routing)
+
+    def figure(
+        self,
+        measure: Measure,
+        quantile: float | None = None,
+        region: str | None = None,
+        routing: str | None = None,
+    ) -> Figure:
+        """A figure of one region, or of all together, with one routing or both."""
+        if measure in HISTOGRAMS:
+            found = self._histogram(measure, region, routing)
+            return figure_of(found, self.distributions[measure].bounds, quantile)
         if measure in _SHARES:
-            grown = self._at(self.shares[measure], region, objective.routing)
-            return _share(grown.get(_SHARES[measure][2], 0.0), sum(grown.values()))
-        outcomes = self._at(self.attempts, region, objective.routing)
+            grown = self._at(self.shares[measure], region, routing)
+            return share_of(grown.get(_SHARES[measure][2], 0.0), sum(grown.values()))
+        outcomes = self._at(self.attempts, region, routing)
         attempts, good = sum(outcomes.values()), outcomes.get("ok", 0.0)
-        if measure is Measure.SHARE_503:
-            return _share(outcomes.get("cold_start", 0.0), attempts)
         if measure is Measure.THROUGHPUT:
             known = attempts > 0 and self.seconds > 0
             return Figure(good / self.seconds if known else None, round(good))
-        answered = self._histogram(Measure.RESPONSE_TIME, region, objective.routing)
-        # An attempt without a response ends its request, which has no response time then.
-        requests = answered.sum() + outcomes.get("timeout", 0) + outcomes.get("connection_error", 0)
+        if measure is Measure.SHARE_503:
+            return share_of(*part_and_whole(measure, outcomes, 0.0))
+        answered = float(self._histogram(Measure.RESPONSE_TIME, region, routing).sum())
+        failed, requests = part_and_whole(Measure.ERRORS, outcomes, answered)
         if measure is Measure.ERRORS:
-            return _share(requests - good, requests)
-        return Figure(float(requests) if attempts else None, round(requests))
+            return share_of(failed, requests)
+        return Figure(requests if attempts else None, round(requests))
 
-    def _histogram(self, measure: Measure, region: str, routing: str | None) -> Array:
+    def _histogram(self, measure: Measure, region: str | None, routing: str | None) -> Array:
         found = self.distributions[measure]
         counts = np.zeros(len(found.bounds))
         for place in _places(found.counts, region, routing):
             counts += found.counts[place]
         return counts
 
-    def _at(self, counts: Counts, region: str, routing: str | None) -> dict[str, float]:
+    def _at(self, counts: Counts, region: str | None, routing: str | None) -> dict[str, float]:
         return counts.at(_places(counts.by_place, region, routing))
+
+
+def part_and_whole(
+    measure: Measure, outcomes: Mapping[str, _Amount], answered: _Amount
+) -> tuple[_Amount, _Amount]:
+    """What ``share_503`` or ``errors`` are a share of, and the part of it that they are.
+
+    ``outcomes`` are the attempts by how they ended, ``answered`` the requests that have a response
+    time.
+    """
+    none = answered * 0
+    if measure is Measure.SHARE_503:
+        return outcomes.get("cold_start", none), sum(outcomes.values(), none)
+    # An attempt without a response ends its request, which has no response time then.
+    requests = answered + outcomes.get("timeout", none) + outcomes.get("connection_error", none)
+    return requests - outcomes.get("ok", none), requests
 
 
 async def run_figures(
     source: Source, window: Window, measures: Collection[Measure], *, seconds: float
 ) -> RunFigures:
     """What happened in the whole of ``window``, as far as ``measures`` need it."""
-    histograms = {measure for measure in measures if measure in _HISTOGRAMS}
+    histograms = {measure for measure in measures if measure in HISTOGRAMS}
     if any(measure in _OF_REQUESTS for measure in measures):
         histograms.add(Measure.RESPONSE_TIME)
     return RunFigures(
         seconds=seconds,
-        attempts=await _grown(source, window, "loadgen_requests_total", "outcome"),
+        attempts=await _grown(source, window, ATTEMPTS, "outcome"),
         distributions={
-            measure: await _distributions(source, window, _HISTOGRAMS[measure])
+            measure: await _distributions(source, window, HISTOGRAMS[measure])
             for measure in sorted(histograms)
         },
         shares={
@@ -147,7 +186,7 @@ async def _distributions(source: Source, window: Window, metric: str) -> Distrib
     found = await source.histograms(metric, window, by=("region", "routing"), match={})
     _check_whole(metric, found.left_out)
     totals = found.counts.sum(axis=1)
-    places = [_place(dict(labels)) for labels in found.labels]
+    places = [place_of(dict(labels)) for labels in found.labels]
     return Distributions(found.bounds, dict(zip(places, totals, strict=True)))
 
 
@@ -157,7 +196,7 @@ async def _grown(source: Source, window: Window, metric: str, label: str) -> Cou
     by_place: dict[Place, dict[str, float]] = {}
     for labels, values in zip(found.labels, found.values, strict=True):
         told = dict(labels)
-        by_place.setdefault(_place(told), {})[told.get(label, "")] = float(np.nansum(values))
+        by_place.setdefault(place_of(told), {})[told.get(label, "")] = float(np.nansum(values))
     return Counts(by_place)
 
 
@@ -166,20 +205,23 @@ def _check_whole(metric: str, left_out: int) -> None:
         raise StoreError(f"{metric} has {left_out} label sets more than can be told apart")
 
 
-def _place(labels: Mapping[str, str]) -> Place:
+def place_of(labels: Mapping[str, str]) -> Place:
+    """Where a line is of."""
     return labels.get("region", ""), labels.get("routing", "")
 
 
-def _places(known: Collection[Place], region: str, routing: str | None) -> list[Place]:
-    return [place for place in known if place[0] == region and routing in (None, place[1])]
+def _places(known: Collection[Place], region: str | None, routing: str | None) -> list[Place]:
+    return [place for place in known if region in (None, place[0]) and routing in (None, place[1])]
 
 
-def _of_histogram(counts: Array, bounds: tuple[float, ...], q: float | None) -> Figure:
+def figure_of(counts: Array, bounds: tuple[float, ...], q: float | None) -> Figure:
+    """A quantile of a histogram, the largest one for ``None``."""
     value = float(quantiles(counts, 1.0 if q is None else q, bounds))
     if isnan(value):
         return Figure(None, 0)
     return Figure(inf if value >= bounds[-2] else value, round(counts.sum()))
 
 
-def _share(part: float, whole: float) -> Figure:
+def share_of(part: float, whole: float) -> Figure:
+    """A share of so many samples."""
     return Figure(part / whole, round(whole)) if whole > 0 else Figure(None, 0)

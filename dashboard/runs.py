@@ -7,17 +7,32 @@ from typing import Final
 
 from dashboard.model import ScrapeResult
 
-__all__ = ["RUN_END", "RUN_INFO", "RUN_START", "RunBook"]
+__all__ = ["DELETED", "RUN_END", "RUN_INFO", "RUN_START", "RunBook", "deleted_runs"]
 
 RUN_START: Final = "loadgen_run_start_timestamp_seconds"
 RUN_END: Final = "loadgen_run_end_timestamp_seconds"
 RUN_INFO: Final = "loadgen_run_info"
 
+DELETED: Final = "deleted_run:"
+"""How what the store remembers of a run that was deleted begins, before the run's id."""
+
+
+def deleted_runs(connection: sqlite3.Connection) -> frozenset[str]:
+    """The runs that were deleted, of which a load generator may still tell."""
+    rows = connection.execute(
+        "SELECT name FROM meta WHERE name >= ? AND name < ?", (DELETED, f"{DELETED}\U0010ffff")
+    )
+    return frozenset(name.removeprefix(DELETED) for (name,) in rows)
+
 
 @dataclass(slots=True)
 class RunBook:
-    """Notes runs in the store. What is known is written again only when it changes."""
+    """Notes runs in the store. What is known is written again only when it changes.
 
+    Those that were ``deleted`` are not noted again.
+    """
+
+    deleted: frozenset[str] = frozenset()
     _noted: dict[str, tuple[float, float | None, str]] = field(default_factory=dict)
 
     def note(self, connection: sqlite3.Connection, result: ScrapeResult, second: int) -> None:
@@ -27,7 +42,7 @@ class RunBook:
             return
         infos = _infos(result)
         for run, start in starts.items():
-            if not start > 0:
+            if not start > 0 or run in self.deleted:
                 continue
             end = ends.get(run, 0.0) or None
             told = (start, end, json.dumps(infos.get(run, {}), sort_keys=True))

@@ -62,6 +62,11 @@ class Source(Protocol):
     Prometheus is asked, when there is no answer in time.
     """
 
+    @property
+    def is_exact(self) -> bool:
+        """Whether all that was counted is told, also what a series counted before its first
+        scrape: without that refusals and errors are not judged."""
+
     async def window(self, start: float | None, end: float | None, step: float | None) -> Window:
         """The window asked for, as the store can answer it.
 

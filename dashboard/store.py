@@ -28,6 +28,7 @@ from typing import BinaryIO, Final, TypeVar
 
 import numpy as np
 
+from dashboard.erasure import Erased, delete_run
 from dashboard.errors import StoreError
 from dashboard.increments import Memory
 from dashboard.ingest import Catalogue
@@ -149,6 +150,21 @@ class Store:
             self._catalogue = None  # it may know more than there is
 
         await self._run(work)
+
+    async def delete_run(self, name: str) -> Erased:
+        """Delete a run, and of its time what no other run shares (:mod:`dashboard.erasure`).
+
+        Raises:
+            NotFoundError: there is no such run.
+            ConflictError: it is still going on.
+        """
+
+        def work(connection: sqlite3.Connection) -> Erased:
+            erased = delete_run(connection, name, self._clock())
+            self._catalogue = Catalogue(connection)
+            return erased
+
+        return await asyncio.wrap_future(self._submit(work))
 
     async def kept(self) -> Kept:
         """What there is, for those who decide what is too much."""
@@ -272,8 +288,8 @@ _WAY_OUT: Final = "it is left as it is: move it away, or pass another file with 
 def read_only(path: Path) -> str:
     """What SQLite opens to read the store at ``path`` only, as a URI.
 
-    It makes files beside a store that is read, unless it is told that nobody will write to it, which
-    holds where nobody can.
+    It makes files beside a store that is read, unless it is told that nobody will write to it,
+    which holds where nobody can.
     """
     uri = f"{path.absolute().as_uri()}?mode=ro"
     log = path.with_name(f"{path.name}-wal")

@@ -22,6 +22,7 @@ from prometheus_client import CollectorRegistry
 
 import dashboard.advise
 import dashboard.check
+import dashboard.compare
 import dashboard.config
 import dashboard.export
 import dashboard.report
@@ -157,6 +158,7 @@ COMMANDS = {
     "`python -m dashboard`": lambda: own_actions(dashboard.config.option_parser()),
     "`python -m dashboard advise`": lambda: own_actions(dashboard.advise.option_parser()),
     "`python -m dashboard check`": lambda: own_actions(dashboard.check.option_parser()),
+    "`python -m dashboard compare`": lambda: own_actions(dashboard.compare.option_parser()),
     "`python -m dashboard export`": lambda: own_actions(dashboard.export.option_parser()),
     "`python -m dashboard report`": lambda: own_actions(dashboard.report.option_parser()),
     "`python -m flash.edge`": lambda: own_actions(flash.edge.config.option_parser()),

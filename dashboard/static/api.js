@@ -21,12 +21,20 @@ export async function get(path, parameters = {}, signal = undefined) {
   throw new ApiError(told?.error?.message ?? `The dashboard answered with status ${answer.status}.`);
 }
 
-export async function post(path, body) {
+export function post(path, body) {
+  return write(path, { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(body) });
+}
+
+export function remove(path) {
+  return write(path, { method: "DELETE" });
+}
+
+async function write(path, request) {
   let answer;
   try {
-    answer = await fetch(path, { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(body) });
+    answer = await fetch(path, request);
   } catch {
-    throw new ApiError("The dashboard does not answer; nothing was added.");
+    throw new ApiError("The dashboard does not answer; nothing was changed.");
   }
   if (answer.ok) return answer.json();
   const told = await answer.json().catch(() => null);

@@ -5,11 +5,13 @@ import { Board } from "./board.js";
 import { Compare } from "./compare.js";
 import { Controls } from "./controls.js";
 import { drawColdStarts, drawEvents } from "./course.js";
+import { Differences } from "./differences.js";
 import { Frame } from "./frame.js";
 import { onThemeChange } from "./look.js";
 import { coldSpans, markedEvents, objectivesOf } from "./marked.js";
 import { drawMatrix } from "./matrix.js";
 import { drawRefusals } from "./refusals.js";
+import { Runs } from "./runs.js";
 import { State } from "./state.js";
 import { drawStickiness } from "./stickiness.js";
 import { drawLimits, drawTargets } from "./targets.js";
@@ -21,16 +23,27 @@ const state = new State(location.search);
 const controls = new Controls(state, settings);
 const board = new Board({
   locustUrl: settings.locust_url,
-  onZoom: (from, to) => state.change({ from: Math.floor(from), to: Math.ceil(to), run: "" }),
+  // A part of a run that is compared is compared with that part of the other one.
+  onZoom: (from, to) => state.change({ from: Math.floor(from), to: Math.ceil(to), run: runs.base ? state.run : "" }),
   onReset: () => controls.follow(),
 });
 
 const compare = new Compare(state, controls);
+const runs = new Runs(state, controls, {
+  changed: (run) => {
+    if (state.run === run) controls.follow();
+    else if (runs.base === undefined && state.compare === `run:${run}`) state.change({ compare: "" });
+    else load();
+  },
+  failed: say,
+});
+const differences = new Differences();
 
 const POINTS = 300;
 const DETAILS_EVERY = 4;
 
 let frame = null;
+let beside = null;
 let live = null;
 let loading = null;
 let events = [];
@@ -44,8 +57,8 @@ let viewKey = "";
 
 /** What has to be loaded anew when it changes; hiding percentiles only draws anew. */
 function keyOf() {
-  const { range, from, to, paused, hidden, compare: other } = state;
-  return JSON.stringify([range, from, to, paused, other, [...hidden.region].sort(), [...hidden.routing].sort()]);
+  const { range, from, to, run, paused, hidden, compare: other } = state;
+  return JSON.stringify([range, from, to, run, paused, other, [...hidden.region].sort(), [...hidden.routing].sort()]);
 }
 
 function filters() {
@@ -80,8 +93,9 @@ async function load() {
       if (frame === made) drawBoard([id]);
     });
     frame = made;
+    beside = null;
     drawBoard([firstId]);
-    await Promise.all([...rest, loadEvents(mine.signal).then((found) => {
+    await Promise.all([...rest, loadBeside(made, exact, mine.signal), loadEvents(mine.signal).then((found) => {
       events = found;
       // Those that were drawn before lack the marks.
       if (frame === made) drawBoard([...made.panels.keys()]);
@@ -104,6 +118,23 @@ function bounds() {
   if (state.from !== null) return { start: state.from, end: state.to };
   const now = Math.floor(Date.now() / 1000);
   return { start: now - state.range, end: now };
+}
+
+/** The same panels of the run that the shown one is compared with, at the same time of the run. */
+async function loadBeside(shown, asked, signal) {
+  const { base, open } = runs;
+  if (!base) return;
+  const made = new Frame(shown.start, shown.step, shown.steps);
+  const later = Math.round((Math.floor(open.start) - Math.floor(base.start)) / shown.step) * shown.step;
+  const window = { ...asked, start: asked.start - later, end: asked.end - later };
+  await Promise.all(board.panelIds.map(async (id) => {
+    const told = await get(`/api/panels/${id}/data`, window, signal);
+    const lines = told.lines.map(({ labels, points }) => ({ labels, points: points.map(([at, value]) => [at + later, value]) }));
+    made.load(id, { lines: lines.filter(({ points }) => points.some(([, value]) => value !== null)) });
+  }));
+  if (frame !== shown) return;
+  beside = made;
+  drawBoard();
 }
 
 function loadEvents(signal = undefined) {
@@ -141,13 +172,15 @@ function drawBoard(only = null) {
     spans: coldSpans(frame),
     events: markedEvents(events, frame),
     objectives: objectivesOf(controls.runs, frame),
+    beside,
+    runStart: runs.open?.start,
     since: state.from === null ? firstData() : null,
     distribution,
     compared,
     lives,
     reason: targetsDown.length ? targetsDown[0].error : null,
   }, only);
-  controls.drawWindow(frame);
+  controls.drawWindow(frame, beside ? runs.base : null);
   if (summary) drawVerdict(summary, frame, controls.known.region);
 }
 
@@ -193,6 +226,8 @@ async function refreshDetails() {
   drawStickiness(stickiness, controls.known.region);
   drawMatrix(matrix);
   drawRefusals(refusals, controls.known.region, zoomTo);
+  await runs.refresh();
+  await differences.show(runs.base, runs.open, controls.known.region);
 }
 
 /** A window a little wider than a stretch of time. */
@@ -225,8 +260,12 @@ document.getElementById("note").addEventListener("submit", async (event) => {
   const text = input.value.trim();
   if (!text) return;
   try {
-    events.push(await post("/api/events", { text }));
+    const { open } = runs;
+    // What is noted while a run is shown that has ended belongs to its time.
+    const at = open && open.end !== null ? open.start : null;
+    events.push(await post("/api/events", { text, at }));
     input.value = "";
+    await runs.refresh(true);
     drawEvents(events);
     drawBoard();
   } catch (error) {
@@ -247,6 +286,7 @@ async function refreshOften() {
     try {
       const regions = controls.known.region.join();
       await controls.refresh();
+      await runs.refresh();
       if (state.following) {
         events = await loadEvents();
         await refreshSummary();

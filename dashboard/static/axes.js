@@ -10,8 +10,27 @@ export function shownFrom({ frame, since }) {
   return Math.max(frame.start, Math.min(since ?? frame.start, frame.end - SHORTEST_SHOWN_S));
 }
 
-export function timeAxis(view) {
-  const { frame, width } = view;
+/** The time of a run from its start on, where two are compared: the other one is laid over it. */
+const RUN_TICKS = [1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400, 43200, 86400];
+
+function runTicks({ frame, runStart }, most) {
+  const begin = Math.floor(runStart);
+  const tick = RUN_TICKS.find((seconds) => (frame.end - frame.start) / seconds <= most) ?? RUN_TICKS[RUN_TICKS.length - 1];
+  const times = [];
+  for (let at = Math.max(0, Math.ceil((frame.start - begin) / tick) * tick); begin + at <= frame.end; at += tick) times.push(at);
+  return { tickmode: "array", tickvals: times.map((at) => plotTime(begin + at)), ticktext: times.map(clockOf) };
+}
+
+function clockOf(seconds) {
+  const [hours, minutes] = [Math.floor(seconds / 3600), Math.floor(seconds / 60) % 60];
+  const rest = String(seconds % 60).padStart(2, "0");
+  return hours ? `${hours}:${String(minutes).padStart(2, "0")}:${rest}` : `${minutes}:${rest}`;
+}
+
+/** `most` is how many ticks there is room for. */
+export function timeAxis(view, most = Math.floor(view.width / 130)) {
+  const { frame } = view;
+  const nticks = Math.max(3, Math.min(10, most));
   return {
     type: "date",
     range: [plotTime(shownFrom(view)), plotTime(frame.end)],
@@ -27,7 +46,8 @@ export function timeAxis(view) {
       { dtickrange: [60000, 86400000], value: "%H:%M" },
       { dtickrange: [86400000, null], value: "%d %b" },
     ],
-    nticks: Math.max(3, Math.min(10, Math.floor(width / 130))),
+    nticks,
+    ...(view.beside ? runTicks(view, nticks) : {}),
     tickangle: 0,
     hoverformat: "%H:%M:%S",
     // The cursor of the page is drawn over all charts; Plotly's own is not wanted besides.

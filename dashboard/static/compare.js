@@ -7,7 +7,8 @@ import { element } from "./verdict.js";
 
 const KINDS = ["region", "routing"];
 const KEPT = "kept:";
-const RUN = "run:";
+/** How the choice of a run begins, before its id. */
+export const RUN = "run:";
 const BEFORE = "before";
 
 export class Compare {

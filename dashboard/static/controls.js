@@ -15,9 +15,9 @@ export class Controls {
     document.getElementById("locust").href = safeUrl(settings.locust_url);
     this.#buildRanges();
     document.getElementById("pause").addEventListener("click", () => this.#pause());
-    document.getElementById("runs").addEventListener("change", (event) => this.#pickRun(event.target.value));
+    document.getElementById("runs").addEventListener("change", (event) => this.openRun(event.target.value));
     document.addEventListener("keydown", (event) => {
-      if (event.target.closest?.("input, select, textarea") || event.ctrlKey || event.metaKey || event.altKey) return;
+      if (event.target.closest?.("input, select, textarea, dialog") || event.ctrlKey || event.metaKey || event.altKey) return;
       if (event.key === " " && !event.target.closest?.("button, a")) {
         event.preventDefault();
         this.#pause();
@@ -59,11 +59,11 @@ export class Controls {
     this.#drawRuns();
   }
 
-  drawWindow(frame) {
+  drawWindow(frame, base) {
     const text = frame.end - frame.start > 86400
       ? `${dayTime(frame.start)} to ${dayTime(frame.end)}`
       : `${time(frame.start)} to ${time(frame.end)}`;
-    document.getElementById("window").textContent = `${text} · a point per ${span(frame.step)}`;
+    document.getElementById("window").textContent = `${text} · a point per ${span(frame.step)}${base ? ` · grey: the run of ${dayTime(base.start)}` : ""}`;
   }
 
   #buildRanges() {
@@ -110,7 +110,8 @@ export class Controls {
     if (select.selectedIndex < 0) select.value = "";
   }
 
-  #pickRun(name) {
+  /** Show the time of a run; follow the present where there is none of that name. */
+  openRun(name) {
     const run = this.runs.find((known) => known.run === name);
     if (!run) {
       this.follow();

@@ -28,7 +28,7 @@ export function faceted(facets, x, view, tracesOf, axisOf) {
     const domainX = stacked ? [0, 1] : [at * (wide + gap), at * (wide + gap) + wide];
     const domainY = stacked ? [1 - at * (tall + rowGap) - tall, 1 - at * (tall + rowGap)] : [0, 1];
     const sameScale = axisOf(facet).type === "log";
-    layout[`xaxis${suffix}`] = { ...timeAxis(view), domain: domainX, anchor: `y${suffix}`, ticklabeloverflow: "hide past domain", nticks: Math.max(3, Math.min(10, Math.floor(view.width / (stacked ? 1 : count) / 110))) };
+    layout[`xaxis${suffix}`] = { ...timeAxis(view, Math.floor(view.width / (stacked ? 1 : count) / 110)), domain: domainX, anchor: `y${suffix}`, ticklabeloverflow: "hide past domain" };
     layout[`yaxis${suffix}`] = { ...axisOf(facet), domain: domainY, anchor: `x${suffix}`, showticklabels: stacked || at === 0 || !sameScale };
     if (facet.region) regions[`xaxis${suffix}`] = facet.region;
     if (facet.title) {

@@ -6,7 +6,7 @@ import { lanes } from "./lanes.js";
 import { OUTCOME_NAMES, PERCENTILE_LOOK, PERCENTILE_NAMES, ROUTING_NAMES, css, outcomeColour, regionColour, stateColour } from "./look.js";
 import { eventNames, marks, objectiveNames } from "./marks.js";
 import { spread } from "./spread.js";
-import { bridged, faded, look, named, plain, summed, trace } from "./traces.js";
+import { besides, bridged, faded, look, named, plain, summed, trace } from "./traces.js";
 
 /**
  * Panels in the order of the page, by the group they stand in. `wide` ones take a whole row. Those
@@ -34,13 +34,15 @@ export const LAYOUT = [
 
 /**
  * A figure of a panel: {traces, layout, legend, empty, words}; `words` say it to who cannot see it.
- * `view` is {width, touch, frame, regions, hidden, spans, events, objectives, distribution, compared, lives}.
+ * `view` is {width, touch, frame, regions, hidden, spans, events, objectives, distribution, compared, lives},
+ * and where two runs are compared `beside`, the other one's frame in the time of this one, and `runStart`.
  */
 export function figure(panel, frame, view) {
   const lines = frame.lines(panel.id).filter(({ labels }) => shown(labels, view.hidden));
   const x = frame.plotTimes();
   const own = { ...view, height: panel.height, behind: panel.behind, objectives: objectivesOf(panel.id, frame, view) };
-  const made = panel.draw(lines, x, own);
+  const before = panel.own ? [] : (view.beside?.lines(panel.id) ?? []).filter(({ labels }) => shown(labels, view.hidden)).map((line) => ({ ...line, isBefore: true }));
+  const made = panel.draw([...before, ...lines], x, own);
   const layout = {
     ...base(own),
     ...made.layout,
@@ -92,52 +94,65 @@ function base(view) {
 
 // Lines
 
+/** A line as it is drawn; of the run before in grey. */
+function drawn(line, x, how) {
+  const made = trace(x, line.values, how);
+  return line.isBefore ? besides(made) : made;
+}
+
+/** What is stacked in the shown run is one line of the run before. */
+function allBefore(lines, x) {
+  const sums = summed(lines.filter(({ isBefore }) => isBefore), () => "all", x.length);
+  return [...sums.values()].map((values) => besides(trace(x, values, { name: "all", colour: css("--faint") })));
+}
+
 function refusals(lines, x, view) {
-  const traces = lines.map(({ labels, values }) => {
-    const { colour, dash } = look(labels, view);
-    return trace(x, values, { name: named(labels), colour, dash, unit: "/s", fill: "tozeroy", fillcolor: faded(colour, 0.1) });
+  const traces = lines.map((line) => {
+    const { colour, dash } = look(line.labels, view);
+    return drawn(line, x, { name: named(line.labels), colour, dash, unit: "/s", fill: "tozeroy", fillcolor: faded(colour, 0.1) });
   });
   return { traces, layout: { yaxis: valueAxis({ ticksuffix: "/s", ...floor(lines, 1) }) } };
 }
 
 function shares(lines, x, view) {
-  const traces = lines.map(({ labels, values }) => trace(x, values, { name: named(labels) || "all", ...look(labels, view), format: ".2%" }));
+  const traces = lines.map((line) => drawn(line, x, { name: named(line.labels) || "all", ...look(line.labels, view), format: ".2%" }));
   return { traces, layout: { yaxis: valueAxis({ tickformat: ".0%", range: [0, 1.02], autorange: false }) } };
 }
 
 function coldStarts(lines, x, view) {
-  const traces = lines.map(({ labels, values }) => {
+  const traces = lines.map((line) => {
+    const { labels } = line;
     const gaveUp = labels.result === "gave_up";
-    return trace(x, values, { name: named(labels, gaveUp ? "gave up" : "answered"), ...look(labels, view), width: gaveUp ? 3.5 : 2, unit: "/s" });
+    return drawn(line, x, { name: named(labels, gaveUp ? "gave up" : "answered"), ...look(labels, view), width: gaveUp ? 3.5 : 2, unit: "/s" });
   });
   return { traces, layout: { yaxis: valueAxis({ ticksuffix: "/s", ...floor(lines, 1) }) } };
 }
 
 function containers(lines, x) {
   const order = ["live", "starting", "draining"];
-  const sums = summed(lines, (labels) => labels.state ?? "", x.length);
+  const sums = summed(ofShown(lines), (labels) => labels.state ?? "", x.length);
   const states = [...sums.keys()].sort((a, b) => order.indexOf(a) - order.indexOf(b));
   const traces = states.map((state) => trace(x, sums.get(state), {
     name: plain(state), colour: stateColour(state), stackgroup: "all", line: { shape: "hv", color: stateColour(state), width: 0 },
     fillcolor: faded(stateColour(state), 0.55),
   }));
   const legend = states.map((state) => ({ name: state, colour: stateColour(state) }));
-  return { traces, legend, layout: { yaxis: valueAxis(wholes([...sums.values()])) } };
+  return { traces: [...traces, ...allBefore(lines, x)], legend, layout: { yaxis: valueAxis(wholes([...sums.values()])) } };
 }
 
 /** What each container serves, in one colour since there may be many, and what it is to serve. */
 function containerLoad(lines, x) {
   const colours = { container: css("--accent"), target: css("--warn") };
-  const traces = lines.map(({ labels, values }) => (labels.measure === "target"
-    ? trace(x, values, { name: "target concurrency", colour: colours.target, dash: "dash", width: 1.6 })
-    : trace(x, values, { name: plain(labels.container ?? "all"), colour: colours.container, width: 1.4, opacity: 0.65 })));
+  const traces = lines.map((line) => drawn(line, x, line.labels.measure === "target"
+    ? { name: "target concurrency", colour: colours.target, dash: "dash", width: 1.6 }
+    : { name: plain(line.labels.container ?? "all"), colour: colours.container, width: 1.4, opacity: 0.65 }));
   const legend = [{ name: "a container", colour: colours.container }, { name: "target concurrency", colour: colours.target }];
   return { traces, legend, layout: { yaxis: valueAxis(wholes(lines.map(({ values }) => values))) } };
 }
 
 function outcomes(lines, x) {
   const order = Object.keys(OUTCOME_NAMES);
-  const sums = summed(lines, (labels) => labels.outcome ?? "", x.length);
+  const sums = summed(ofShown(lines), (labels) => labels.outcome ?? "", x.length);
   const known = [...sums.keys()].sort((a, b) => order.indexOf(a) - order.indexOf(b));
   const traces = known.map((outcome) => {
     const colour = outcomeColour(outcome);
@@ -147,7 +162,11 @@ function outcomes(lines, x) {
     });
   });
   const legend = known.map((outcome) => ({ name: OUTCOME_NAMES[outcome] ?? outcome, colour: outcomeColour(outcome) }));
-  return { traces, legend, layout: { yaxis: valueAxis({ ticksuffix: "/s" }) } };
+  return { traces: [...traces, ...allBefore(lines, x)], legend, layout: { yaxis: valueAxis({ ticksuffix: "/s" }) } };
+}
+
+function ofShown(lines) {
+  return lines.filter(({ isBefore }) => !isBefore);
 }
 
 function generator(lines, x, view) {
@@ -161,9 +180,9 @@ function generator(lines, x, view) {
   // Users that wait for answers have no schedule to be late against.
   const told = facets.filter((facet) => facet.lines.length);
   const palette = [css("--accent"), css("--warn"), css("--good"), css("--bad"), css("--soft")];
-  return faceted(told.length ? told : facets, x, { ...view, ownScales: true }, (facet, suffix) => facet.lines.map(({ labels, values }, at) => trace(x, values, {
-    name: plain(labels.process ?? { users: "users", in_flight: "in flight", workers: "workers" }[labels.measure] ?? "p99"),
-    colour: palette[at % palette.length], format: facet.format ?? ",.4~g", unit: facet.unit ?? "", xaxis: `x${suffix}`, yaxis: `y${suffix}`,
+  return faceted(told.length ? told : facets, x, { ...view, ownScales: true }, (facet, suffix) => facet.lines.map((line) => drawn(line, x, {
+    name: plain(line.labels.process ?? { users: "users", in_flight: "in flight", workers: "workers" }[line.labels.measure] ?? "p99"),
+    colour: palette[ofShown(facet.lines).indexOf(line) % palette.length] ?? css("--faint"), format: facet.format ?? ",.4~g", unit: facet.unit ?? "", xaxis: `x${suffix}`, yaxis: `y${suffix}`,
   })), (facet) => valueAxis(facet.axis));
 }
 
@@ -187,13 +206,14 @@ function ofRegion(lines, region) {
   return lines.filter(({ labels }) => (labels.region ?? "") === region).sort((a, b) => Number(b.labels.quantile) - Number(a.labels.quantile));
 }
 
-function percentile({ labels, values, faint }, x, view, suffix) {
+function percentile({ labels, values, faint, isBefore }, x, view, suffix) {
   const parts = [ROUTING_NAMES[labels.routing] ?? labels.routing, PERCENTILE_NAMES[labels.quantile] ?? labels.quantile, faint ? "latency" : ""];
-  return trace(...bridged(x, values, view.frame), {
+  const made = trace(...bridged(x, values, view.frame), {
     name: plain(parts.filter(Boolean).join(" ")), ...look(labels, view), ...PERCENTILE_LOOK[labels.quantile],
     ...(faint ? { colour: css("--faint"), opacity: 0.7, width: 1 } : {}),
     unit: "s", format: ".3~s", xaxis: `x${suffix}`, yaxis: `y${suffix}`,
   });
+  return isBefore ? besides(made) : made;
 }
 
 /** Response time over latency, so that what retries and queueing add lies between the two. */
@@ -203,8 +223,9 @@ function responseTimes(lines, x, view) {
   return { ...made, legend: [{ name: "response time", colour: css("--text") }, { name: "latency of the same requests", colour: css("--faint") }] };
 }
 
+/** Of the shown run only: two of them over each other cannot be read. */
 function heatmap(lines, x) {
-  const sorted = lines
+  const sorted = ofShown(lines)
     .map(({ labels, values }) => ({ le: labels.le === "+Inf" ? 256 : Number(labels.le), values }))
     .sort((a, b) => a.le - b.le);
   const values = sorted.map(({ le }) => le);

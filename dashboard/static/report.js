@@ -51,6 +51,7 @@ function show(chosen) {
     since: null,
     distribution: recorded.distribution,
     compared: null,
+    beside: null,
     lives: recorded.containers,
     reason: null,
   });

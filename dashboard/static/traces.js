@@ -1,6 +1,6 @@
 // Lines as Plotly draws them, and what they are called and look like.
 
-import { ROUTING_NAMES, DASHES, regionColour } from "./look.js";
+import { ROUTING_NAMES, DASHES, css, regionColour } from "./look.js";
 
 const LONGEST_BRIDGE = 2;
 
@@ -40,6 +40,12 @@ export function trace(x, values, { name, colour, dash = "solid", width = 2, opac
     hovertemplate: `%{y:${format}}${unit}<extra>${name}</extra>`,
     ...more,
   };
+}
+
+/** A line of the run that the shown one is compared with: grey, and below. */
+export function besides(drawn) {
+  const colour = css("--faint");
+  return { ...drawn, name: `${drawn.name} · before`, line: { ...drawn.line, color: colour, width: Math.min(1.4, drawn.line.width || 1.4) }, marker: { ...drawn.marker, color: colour }, opacity: 0.8, fill: "none", hovertemplate: drawn.hovertemplate.replace("</extra>", " · before</extra>") };
 }
 
 /** What is drawn must not be markup: Plotly understands some. */

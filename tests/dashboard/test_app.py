@@ -468,7 +468,7 @@ def test_the_document_of_the_interface_names_every_answer(scraped: Scraped) -> N
     document = asked(scraped, lambda client: client.get("/openapi.json")).json()
     for path, methods in document["paths"].items():
         for method, told in methods.items():
-            answer = told["responses"]["200" if method == "get" else "201"]["content"]
+            answer = told["responses"]["201" if method == "post" else "200"]["content"]
             assert path == "/api/live" or answer["application/json"]["schema"], path
         assert methods["get"]["responses"]["422"]["content"]["application/json"]["schema"] == {
             "$ref": "#/components/schemas/ErrorAnswer"

@@ -8,7 +8,7 @@ def test_objectives_of_a_run_are_lines_of_their_panels() -> None:
     assert objectives_of({"objective": text, "target": "x"}) == [
         Objective(panel="latency", quantile=0.99, limit_s=pytest.approx(0.05), text="p99<50ms"),
         Objective(
-            panel="response_time", quantile=0.95, limit_s=1.5, text="response_time.p95 <= 1.5s"
+            panel="response_time", quantile=0.95, limit_s=1.5, text="response_time.p95<=1.5s"
         ),
         Objective(panel="latency", quantile=0.999, limit_s=pytest.approx(8e-4), text="p99.9<800us"),
     ]

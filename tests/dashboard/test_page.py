@@ -682,3 +682,159 @@ def test_a_report_from_disk_shows_what_the_page_shows_and_asks_nobody(
     assert page.trouble == []
     context.close()
     other.close()
+
+
+MARKUP = "<img src=x onerror=alert(1)>"
+RUNS = {"monday": (0, 0.030), "tuesday": (100, 0.031), "friday": (200, 0.045)}
+"""When each run of a minute began, and the middle of its latencies in seconds."""
+
+
+async def fill_runs(scraped: Scraped, metrics: FakeMetrics, start: int) -> None:
+    for run, (began, latency) in RUNS.items():
+        metrics.gauge("loadgen_run_start_timestamp_seconds", start + began + 0.5, run=run)
+        metrics.gauge("loadgen_run_end_timestamp_seconds", 0, run=run)
+        told = {"objective": "p99<60ms", "target": MARKUP, "run": run}
+        metrics.gauge("loadgen_run_info", 1, **told)
+        metrics.gauge("loadgen_workers", 1)
+        for second in range(MINUTE):
+            for region in REGIONS:
+                labels = {"region": region, "routing": "sticky"}
+                values = [latency * (1 + (second * 7 + n) % 20 / 40) for n in range(20)]
+                metrics.count("loadgen_requests_total", len(values), **labels, outcome="ok")
+                metrics.observe("loadgen_request_duration_seconds", *values, **labels)
+                metrics.observe("loadgen_response_time_seconds", *values, **labels)
+            if second == MINUTE - 1:
+                end = start + began + MINUTE - 0.5
+                metrics.gauge("loadgen_run_end_timestamp_seconds", end, run=run)
+            await scraped.look(metrics, start + began + second)
+        await scraped.look(metrics, start + began + MINUTE)
+    scraped.store.close()
+
+
+@pytest.fixture
+def three_runs(
+    tmp_path: Path, open_store: type[Scraped], fake_metrics: FakeMetrics
+) -> Iterator[tuple[str, int]]:
+    """A dashboard over three runs that have been stored: its address, and when the first began."""
+    path = tmp_path / "runs.sqlite"
+    start = int(time.time()) - 600
+    with ThreadPoolExecutor(1) as other:
+        other.submit(lambda: asyncio.run(fill_runs(open_store(path), fake_metrics, start))).result()
+    command = [sys.executable, "-m", "dashboard", "--store", str(path), "--port", "0"]
+    url, process = launched([*command, "--scrape", "http://127.0.0.1:9/metrics"])
+    yield url, start
+    process.terminate()
+    process.communicate(timeout=10)
+
+
+def test_runs_are_listed_opened_compared_noted_on_and_deleted(
+    browser: Browser, three_runs: tuple[str, int]
+) -> None:
+    url, start = three_runs
+    context = browser.new_context(viewport={"width": 1280, "height": 8000})
+    watched = Watched(context.new_page(), url)
+    page = watched.page
+    page.goto(f"{url}/")
+    page.locator("#run-open-friday").wait_for()
+    told = {run["run"]: run for run in api(url, "/api/runs?figures=true")}
+    assert list(told) == ["friday", "tuesday", "monday"]
+    rows = page.locator("#run-list tr")
+    assert rows.count() == 3
+    for n, run in enumerate(told):
+        figures = told[run]["figures"]
+        cells = [
+            text.replace("\u00a0", " ") for text in rows.nth(n).locator("td").all_inner_texts()
+        ]
+        assert cells[1:4] == ["59 s", MARKUP, f"{figures['requests']:,.0f}"]
+        assert cells[4] == f"{figures['p50'] * 1e3:.1f} ms / {figures['p99'] * 1e3:.1f} ms"
+        assert cells[5] == "0 %"
+        assert cells[6].splitlines()[0] == figures["verdict"]
+    assert [run["figures"]["verdict"] for run in told.values()] == ["missed", "met", "met"]
+
+    # One is opened by the keyboard, and compared with another one.
+    page.locator("#run-open-friday").focus()
+    page.keyboard.press("Enter")
+    page.get_by_text("Fixed window").wait_for()
+    assert f"run=friday&from={start + 200}" in page.url
+    page.locator("#run-compare-monday").click()
+    page.locator("#differences-card").wait_for()
+    answer = api(url, "/api/compare?base=monday&run=friday")
+    table = [
+        [cell.replace("\u00a0", " ").strip() for cell in row.locator("td").all_inner_texts()]
+        for row in page.locator("#differences tr").all()
+    ]
+    assert len(table) == len(answer["rows"]) == 14
+    for cells, row in zip(table, answer["rows"], strict=True):
+        assert cells[:3] == [row["region"], row["routing"], row["figure"]]
+        assert cells[7] == f"{row['verdict']}{' for sure' if row['sure'] else ''}"
+    (p50,) = (c for c in table if c[:3] == ["us-east", "sticky", "p50"])
+    row = next(r for r in answer["rows"] if (r["figure"], r["region"]) == ("p50", "us-east"))
+    assert p50[3:6] == [
+        f"{row['before'] * 1e3:.1f} ms",
+        f"{row['after'] * 1e3:.1f} ms",
+        f"+{row['change'] * 100:.1f} %",
+    ]
+    assert page.locator("#differences-verdict").inner_text() == "A figure is worse for sure."
+
+    # The same panels of both, second 0 of one over second 0 of the other.
+    grey = """panel => document.querySelector(`[data-panel=${panel}] .canvas`).data
+        .filter((trace) => trace.name.endsWith('before')).map((trace) => Array.from(trace.y))"""
+    page.wait_for_function(f"() => ({grey})('latency').length === 6")
+    window = f"start={start}&end={start + MINUTE + 1}&step=1"
+    for panel, lines in (("latency", 6), ("response_time", 6), ("throughput", 1)):
+        drawn = page.evaluate(grey, panel)
+        assert len(drawn) == lines, panel
+        given = api(url, f"/api/panels/{panel}/data?{window}")
+        values = [[value for _, value in line["points"]] for line in given["lines"]]
+        if panel == "throughput":
+            values = added_up(
+                {"lines": [{**line, "labels": {"all": ""}} for line in given["lines"]]}, "all"
+            )
+        assert numbers(drawn) == numbers(values), panel
+    ticks = page.evaluate(
+        """() => document.querySelector('[data-panel=throughput] .canvas').layout.xaxis.ticktext"""
+    )
+    assert (ticks[0], ticks[-1]) == ("0:00", "1:00")
+    assert "grey: the run of" in page.locator("#window").inner_text()
+    link = page.url
+
+    # A note on it is marked in its time.
+    page.locator("#note-text").fill("new image")
+    page.locator("#note-text").press("Enter")
+    page.locator("#run-list .note-text", has_text="new image").wait_for()
+    (note,) = api(url, "/api/runs/friday")["notes"]
+    assert (note["text"], note["at"]) == ("new image", start + 200.5)
+
+    # Nothing is deleted that was not asked for twice.
+    page.locator("#run-delete-tuesday").click()
+    page.get_by_role("dialog", name="Delete this run?").wait_for()
+    page.keyboard.press("Escape")
+    page.get_by_role("dialog").wait_for(state="hidden")
+    assert page.url == link
+    page.locator("#run-delete-tuesday").click()
+    page.get_by_role("button", name="Keep it").click()
+    assert len(api(url, "/api/runs")) == 3
+    page.locator("#run-delete-tuesday").click()
+    page.locator("#delete-run-yes").click()
+    page.locator("#run-delete-tuesday").wait_for(state="detached")
+    assert [run["run"] for run in api(url, "/api/runs")] == ["friday", "monday"]
+    assert page.url == link
+    assert page.locator("img").count() == 0
+
+    # On a phone in the dark a link shows the same, and nothing is wider than the screen.
+    phone = browser.new_context(
+        viewport={"width": 375, "height": 8000}, color_scheme="dark", has_touch=True
+    )
+    small = Watched(phone.new_page(), url)
+    small.page.goto(link)
+    small.page.locator("#differences tr").nth(13).wait_for()
+    small.page.wait_for_function(f"() => ({grey})('latency').length === 6")
+    assert small.page.evaluate("() => document.documentElement.scrollWidth") == 375
+    # The run that is shown goes, and the page follows the present.
+    small.page.locator("#run-delete-friday").click()
+    small.page.locator("#delete-run-yes").click()
+    small.page.get_by_text("Live", exact=True).wait_for()
+    assert [run["run"] for run in api(url, "/api/runs")] == ["monday"]
+    assert watched.trouble == small.trouble == []
+    phone.close()
+    context.close()
