@@ -33,7 +33,7 @@ def option_parser() -> argparse.ArgumentParser:
         parser.add_argument(
             f"--{name.replace('_', '-')}",
             metavar="N",
-            type=setting,
+            type=setting.parse,
             help=f"{name} of the run (default: as the platform tells)",
         )
     parser.add_argument(

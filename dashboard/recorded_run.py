@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from math import ceil, floor
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,15 +31,22 @@ _MOST_THROTTLED: Final = 0.01
 _MOST_REQUESTS: Final = 3_000_000
 _LONG_AGO: Final = -1e9
 
-SETTINGS: Final[Mapping[str, Callable[[str], float]]] = {
-    "min_containers": int,
-    "max_containers": int,
-    "buffer_containers": int,
-    "target_concurrency": float,
-    "scaleup_window": float,
-    "scaledown_window": float,
+
+class Setting(NamedTuple):
+    """The metric that tells a setting of the autoscaler, and what makes a value of a text."""
+
+    metric: str
+    parse: Callable[[str], float]
+
+
+SETTINGS: Final[Mapping[str, Setting]] = {
+    "min_containers": Setting("edge_min_containers", int),
+    "max_containers": Setting("edge_max_containers", int),
+    "buffer_containers": Setting("edge_buffer_containers", int),
+    "target_concurrency": Setting("edge_target_concurrency", float),
+    "scaleup_window": Setting("edge_scaleup_window_seconds", float),
+    "scaledown_window": Setting("edge_scaledown_window_seconds", float),
 }
-"""The autoscaler's settings, and what makes a value of a text."""
 
 _NUMBER: Final = re.compile(r"\d{1,9}(?:\.\d{1,9})?", re.ASCII)
 
@@ -161,10 +168,10 @@ def _notes(
 async def _settings(
     source: Source, window: Window, given: Mapping[str, float]
 ) -> AutoscalerSettings:
-    found = await source.gauges("edge_autoscaler_setting", window, by=("setting",), match={})
     told: dict[str, float] = {}
-    for labels, values in zip(found.labels, found.values, strict=True):
-        name, known = dict(labels).get("setting", ""), values[~np.isnan(values)]
+    for name, setting in SETTINGS.items():
+        found = await source.gauges(setting.metric, window, by=(), match={})
+        known = found.values[~np.isnan(found.values)]
         if not known.size:
             continue
         if known.min() != known.max() and name not in given:

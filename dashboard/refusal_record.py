@@ -154,7 +154,6 @@ async def record_of(source: Source, window: Window) -> RefusalRecord:
     everything: Match = {}
     by = ("region", "routing")
     of_503: Match = {"code": frozenset({"503"})}
-    most_containers: Match = {"setting": frozenset({"max_containers"})}
     asked = (
         source.increases("loadgen_requests_total", window, by=(*by, "outcome"), match=everything),
         source.increases("loadgen_container_refusals_total", window, by=by, match=everything),
@@ -163,7 +162,7 @@ async def record_of(source: Source, window: Window) -> RefusalRecord:
         source.gauges("loadgen_in_flight", window, by=(), match=everything),
         source.gauges("edge_containers", window, by=("state",), match=everything),
         source.gauges("edge_target_concurrency", window, by=(), match=everything),
-        source.gauges("edge_autoscaler_setting", window, by=(), match=most_containers),
+        source.gauges("edge_max_containers", window, by=(), match=everything),
     )
     told = await asyncio.gather(*asked)
     attempts, named, edge, containers, load, states, target, most = told

@@ -1,7 +1,6 @@
 """What the edge counts: plain integers in the data plane, given to Prometheus when it asks."""
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict
 from typing import NamedTuple
 
 from prometheus_client import CollectorRegistry
@@ -65,7 +64,7 @@ class HistogramFamily(NamedTuple):
 
 class EdgeCollector(Collector):
     """Renders the counters; ``containers`` tells how many there are in each state, and
-    ``settings`` what the autoscaler is set to.
+    ``settings`` what the autoscaler aims at.
 
     Labels are regions' names, checked ones, states and codes: none needs escaping.
     """
@@ -115,19 +114,39 @@ class EdgeCollector(Collector):
             containers.add_metric([state], number)
         yield containers
         settings = self._settings()
-        yield GaugeMetricFamily(
-            "edge_target_concurrency",
-            "Requests per container that the autoscaler aims at.",
-            value=settings.target_concurrency,
-        )
-        set_to = GaugeMetricFamily(
-            "edge_autoscaler_setting",
-            "What the autoscaler is set to; windows in seconds, all others counts.",
-            labels=["setting"],
-        )
-        for name, value in asdict(settings).items():
-            set_to.add_metric([name], value)
-        yield set_to
+        for name, documentation, value in (
+            (
+                "edge_target_concurrency",
+                "Requests per container that the autoscaler aims at.",
+                settings.target_concurrency,
+            ),
+            (
+                "edge_min_containers",
+                "The fewest containers that the autoscaler has.",
+                settings.min_containers,
+            ),
+            (
+                "edge_max_containers",
+                "The most containers that the autoscaler has.",
+                settings.max_containers,
+            ),
+            (
+                "edge_buffer_containers",
+                "Idle containers that the autoscaler has while any is active.",
+                settings.buffer_containers,
+            ),
+            (
+                "edge_scaleup_window_seconds",
+                "How long more must be wanted before containers are started.",
+                settings.scaleup_window,
+            ),
+            (
+                "edge_scaledown_window_seconds",
+                "How long fewer must be wanted before containers are stopped.",
+                settings.scaledown_window,
+            ),
+        ):
+            yield GaugeMetricFamily(name, documentation, value=value)
         starts = CounterMetricFamily(
             "edge_container_starts", "Container starts by how they ended.", labels=["result"]
         )

@@ -83,7 +83,8 @@ async def filled(
                 metrics.observe("loadgen_cold_start_wait_seconds", *[1.5] * waited, **PLACE)
         metrics.gauge("loadgen_users", 30, **PLACE)
         for name, value in settings.items():
-            metrics.gauge("edge_autoscaler_setting", value, setting=name)
+            unit = "_seconds" if name.endswith("window") else ""
+            metrics.gauge(f"edge_{name}{unit}", value)
         also(metrics, second)
         if ends and second > SECONDS:
             begin(metrics, START + SECONDS + 1.0, **(info or {}))
@@ -179,7 +180,7 @@ def test_settings_that_are_not_told_have_to_be_given(
 
 
 def changed(metrics: FakeMetrics, second: int) -> None:
-    metrics.gauge("edge_autoscaler_setting", 1 if second > 20 else 0, setting="min_containers")
+    metrics.gauge("edge_min_containers", 1 if second > 20 else 0)
 
 
 def throttled(metrics: FakeMetrics, second: int) -> None:

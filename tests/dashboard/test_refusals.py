@@ -37,7 +37,7 @@ class History:
             if edge:
                 self.metrics.gauge("edge_containers", live, state="live")
                 self.metrics.gauge("edge_target_concurrency", 4)
-                self.metrics.gauge("edge_autoscaler_setting", 1, setting="max_containers")
+                self.metrics.gauge("edge_max_containers", 1)
             asyncio.run(self.scraped.look(self.metrics, self.second))
             self.second += 1
 

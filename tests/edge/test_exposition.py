@@ -87,8 +87,11 @@ def test_every_metric_of_the_contract_is_there_with_its_labels(edge) -> None:
     assert found["edge_containers", (("state", "live"),)] == 2
     assert found["edge_containers", (("state", "draining"),)] == 0
     assert found["edge_target_concurrency", ()] == 8
-    assert found["edge_autoscaler_setting", (("setting", "target_concurrency"),)] == 8
-    assert found["edge_autoscaler_setting", (("setting", "scaledown_window"),)] == 60
+    assert found["edge_min_containers", ()] == 0
+    assert found["edge_max_containers", ()] == 4
+    assert found["edge_buffer_containers", ()] == 0
+    assert found["edge_scaleup_window_seconds", ()] == 0
+    assert found["edge_scaledown_window_seconds", ()] == 60
     assert found["edge_container_starts_total", (("result", "ready"),)] == 3
     assert found["edge_container_starts_total", (("result", "timeout"),)] == 0
     assert found["edge_container_boot_duration_seconds_count", ()] == 1
