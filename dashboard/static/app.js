@@ -1,5 +1,6 @@
 // Puts the page together: state in, numbers from the interface, charts out.
 
+import { Advice } from "./advice.js";
 import { get, Live, post } from "./api.js";
 import { Board } from "./board.js";
 import { Compare } from "./compare.js";
@@ -38,6 +39,7 @@ const runs = new Runs(state, controls, {
   failed: say,
 });
 const differences = new Differences();
+const advice = new Advice(state, controls);
 
 const POINTS = 300;
 const DETAILS_EVERY = 4;
@@ -102,6 +104,7 @@ async function load() {
     }), refreshTargets(mine.signal)]);
     await refreshSummary();
     say(null);
+    advice.offer();
     if (state.following) follow();
     drawLiveState(true);
     await refreshDetails();
@@ -287,6 +290,7 @@ async function refreshOften() {
       const regions = controls.known.region.join();
       await controls.refresh();
       await runs.refresh();
+      advice.offer();
       if (state.following) {
         events = await loadEvents();
         await refreshSummary();
@@ -310,6 +314,7 @@ state.addEventListener("change", () => {
 });
 onThemeChange(() => {
   controls.draw();
+  advice.draw();
   if (frame) drawBoard();
 });
 

@@ -31,7 +31,7 @@ const HINTS = {
 
 const CONFIG = { displayModeBar: false, responsive: false, doubleClick: false, showTips: false };
 
-const plotlyReady = window.Plotly
+export const plotlyReady = window.Plotly
   ? Promise.resolve()
   : new Promise((resolve, reject) => {
     const script = document.getElementById("plotly");

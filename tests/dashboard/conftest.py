@@ -11,7 +11,7 @@ import sys
 import threading
 import time
 import urllib.request
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -25,7 +25,7 @@ from dashboard.answers import PanelData
 from dashboard.app import create_app
 from dashboard.config import Config
 from dashboard.embedded import EmbeddedSource
-from dashboard.model import Target
+from dashboard.model import Event, Target
 from dashboard.panels import PANELS
 from dashboard.scraper import Watched
 from dashboard.store import Store
@@ -360,6 +360,73 @@ def filled(scraped: Scraped, fake_metrics: FakeMetrics) -> Scraped:
 
     asyncio.run(fill())
     return scraped
+
+
+async def _finished_run(
+    scraped: Scraped,
+    metrics: FakeMetrics,
+    start: int,
+    *,
+    asked_for: float | None = 1.05,
+    live: float | None = 3.05,
+    more_events: Sequence[Event] = (),
+    settings: bool = True,
+    also: Callable[[FakeMetrics, int], None] = lambda metrics, second: None,
+    first: int = 1,
+    ends: bool = True,
+    **info: str,
+) -> None:
+    """A run from 1 s to 41 s of ten requests a second of 20 ms. Those of the first two seconds are
+    refused, four times each, and answered in the second or third after that by the one container.
+    """
+    run = {"run": "r1"}
+    told = {"load_model": "open", "arrival_process": "constant", **info}
+    place = {"region": "us-east", "routing": "non_sticky"}
+    metrics.gauge("loadgen_run_start_timestamp_seconds", start + 1.0, **run)
+    metrics.gauge("loadgen_run_end_timestamp_seconds", 0, **run)
+    metrics.gauge("loadgen_run_info", 1, **run, **told)
+    for second in range(first, 43):
+        if 2 <= second <= 41:
+            metrics.count("loadgen_requests_total", 0, **place, outcome="cold_start")
+            if second < 4:
+                metrics.count("loadgen_cold_start_requests_total", 10, **place)
+                metrics.count("loadgen_requests_total", 40, **place, outcome="cold_start")
+            else:
+                waited = 10 if second in (4, 5) else 0
+                answers = [0.02] * (10 + waited)
+                metrics.count("loadgen_requests_total", len(answers), **place, outcome="ok")
+                metrics.observe("loadgen_request_duration_seconds", *answers, **place)
+                metrics.observe("loadgen_response_time_seconds", *answers, **place)
+                metrics.observe("loadgen_cold_start_wait_seconds", *[1.5] * waited, **place)
+        metrics.gauge("loadgen_users", 30, **place)
+        if settings:
+            metrics.gauge("edge_min_containers", 0)
+            metrics.gauge("edge_max_containers", 4)
+            metrics.gauge("edge_buffer_containers", 0)
+            metrics.gauge("edge_target_concurrency", 8)
+            metrics.gauge("edge_scaleup_window_seconds", 0)
+            metrics.gauge("edge_scaledown_window_seconds", 10)
+        also(metrics, second)
+        if ends and second > 40:
+            metrics.gauge("loadgen_run_end_timestamp_seconds", start + 41.0, **run)
+        await scraped.look(metrics, start + second)
+    life = {"container_starting": asked_for, "container_live": live}
+    await scraped.store.add_events(
+        [
+            *(
+                Event(at=start + at, kind=kind, text="a", labels={"container": "a"})
+                for kind, at in life.items()
+                if at is not None
+            ),
+            *more_events,
+        ]
+    )
+
+
+@pytest.fixture
+def finished_run() -> Callable[..., Coroutine[None, None, None]]:
+    """Stores a run that woke a container: ``await finished_run(scraped, metrics, start)``."""
+    return _finished_run
 
 
 Ask = Callable[..., dict[str, PanelData]]

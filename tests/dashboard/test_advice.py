@@ -23,8 +23,6 @@ if TYPE_CHECKING:
     from conftest import FakeMetrics, Scraped
 
 START = 1_700_000_000
-SECONDS = 40
-PLACE = {"region": "us-east", "routing": "non_sticky"}
 SETTINGS = {
     "min_containers": 0,
     "max_containers": 4,
@@ -33,63 +31,19 @@ SETTINGS = {
     "scaleup_window": 0,
     "scaledown_window": 10,
 }
-Script = Callable[["FakeMetrics", int], None]
+PLACE = {"region": "us-east", "routing": "non_sticky"}
 
 
-def lived(task: str, **moments: float) -> list[Event]:
-    return [
-        Event(at=at, kind=f"container_{kind}", text=task, labels={"container": task})
-        for kind, at in moments.items()
-    ]
+@pytest.fixture
+def fill(
+    scraped: Scraped, fake_metrics: FakeMetrics, finished_run: Callable[..., Any]
+) -> Callable[..., None]:
+    """Store the finished run, changed as the keywords say."""
 
+    def run(**script: Any) -> None:
+        asyncio.run(finished_run(scraped, fake_metrics, START, **script))
 
-# Asked for by the first request, up two seconds later, and there until the end.
-WOKEN = lived("a", starting=START + 1.05, live=START + 3.05)
-
-
-def begin(metrics: FakeMetrics, end: float = 0.0, **info: str) -> None:
-    told = {"load_model": "open", "arrival_process": "constant", **info}
-    metrics.gauge("loadgen_run_start_timestamp_seconds", START + 1.0, run="r1")
-    metrics.gauge("loadgen_run_end_timestamp_seconds", end, run="r1")
-    metrics.gauge("loadgen_run_info", 1, run="r1", **told)
-
-
-async def filled(
-    scraped: Scraped,
-    metrics: FakeMetrics,
-    *,
-    events: list[Event] = WOKEN,
-    settings: dict[str, float] = SETTINGS,
-    also: Script = lambda metrics, second: None,
-    first: int = 1,
-    ends: bool = True,
-    info: dict[str, str] | None = None,
-) -> None:
-    """Ten requests a second of 20 ms. Those of the first two seconds are refused, four times each,
-    and answered in the second or third after that."""
-    begin(metrics, **(info or {}))
-    for second in range(first, SECONDS + 3):
-        if 2 <= second <= SECONDS + 1:
-            metrics.count("loadgen_requests_total", 0, **PLACE, outcome="cold_start")
-            if second < 4:
-                metrics.count("loadgen_cold_start_requests_total", 10, **PLACE)
-                metrics.count("loadgen_requests_total", 40, **PLACE, outcome="cold_start")
-            else:
-                waited = 10 if second in (4, 5) else 0
-                answers = [0.02] * (10 + waited)
-                metrics.count("loadgen_requests_total", len(answers), **PLACE, outcome="ok")
-                metrics.observe("loadgen_request_duration_seconds", *answers, **PLACE)
-                metrics.observe("loadgen_response_time_seconds", *answers, **PLACE)
-                metrics.observe("loadgen_cold_start_wait_seconds", *[1.5] * waited, **PLACE)
-        metrics.gauge("loadgen_users", 30, **PLACE)
-        for name, value in settings.items():
-            unit = "_seconds" if name.endswith("window") else ""
-            metrics.gauge(f"edge_{name}{unit}", value)
-        also(metrics, second)
-        if ends and second > SECONDS:
-            begin(metrics, START + SECONDS + 1.0, **(info or {}))
-        await scraped.look(metrics, START + second)
-    await scraped.store.add_events(events)
+    return run
 
 
 def asked(scraped: Scraped, **query: float) -> tuple[int, Any]:
@@ -105,13 +59,13 @@ def asked(scraped: Scraped, **query: float) -> tuple[int, Any]:
 
 
 def test_a_run_is_replayed_and_held_against_what_was_measured(
-    scraped: Scraped, fake_metrics: FakeMetrics
+    scraped: Scraped, fill: Callable[..., None]
 ) -> None:
-    asyncio.run(filled(scraped, fake_metrics))
+    fill()
     status, told = asked(scraped)
     assert status == 200
     assert told["own"]["settings"] == SETTINGS
-    assert (told["start"], told["seconds"]) == (START + 1.0, SECONDS)
+    assert (told["start"], told["seconds"]) == (START + 1.0, 40)
     measured, own = told["measured"], told["own"]["outcome"]
     assert measured == {
         "refused": 80,
@@ -144,14 +98,14 @@ def test_a_run_is_replayed_and_held_against_what_was_measured(
     assert 40 <= len(told["options"]) <= 120
 
 
-def test_what_the_replay_misses_is_said(scraped: Scraped, fake_metrics: FakeMetrics) -> None:
-    async def with_others() -> None:
-        # Somebody else had two containers more.
-        others = lived("b", starting=START + 5.0, live=START + 6.0)
-        others += lived("c", starting=START + 5.0, live=START + 6.0)
-        await filled(scraped, fake_metrics, events=[*WOKEN, *others])
-
-    asyncio.run(with_others())
+def test_what_the_replay_misses_is_said(scraped: Scraped, fill: Callable[..., None]) -> None:
+    # Somebody else had two containers more.
+    others = [
+        Event(at=START + at, kind=f"container_{kind}", text=name, labels={"container": name})
+        for name in ("b", "c")
+        for kind, at in (("starting", 5.0), ("live", 6.0))
+    ]
+    fill(more_events=others)
     _, told = asked(scraped)
     (doubt,) = [note for note in told["notes"] if "take the rest with care" in note]
     assert "container-seconds" in doubt
@@ -159,9 +113,9 @@ def test_what_the_replay_misses_is_said(scraped: Scraped, fake_metrics: FakeMetr
 
 
 def test_settings_that_are_not_told_have_to_be_given(
-    scraped: Scraped, fake_metrics: FakeMetrics
+    scraped: Scraped, fill: Callable[..., None]
 ) -> None:
-    asyncio.run(filled(scraped, fake_metrics, settings={}))
+    fill(settings=False)
     status, told = asked(scraped)
     assert status == 409
     assert told["error"]["code"] == "no_advice"
@@ -191,32 +145,31 @@ def throttled(metrics: FakeMetrics, second: int) -> None:
     ("script", "reason"),
     [
         ({"ends": False}, "run r1 has no end"),
-        ({"events": []}, "no container was seen during the run"),
-        ({"events": lived("a", live=START - 5.0)}, "no container was seen to start"),
+        ({"asked_for": None, "live": None}, "no container was seen during the run"),
+        ({"asked_for": None, "live": -5.0}, "no container was seen to start"),
         ({"also": changed}, "min_containers was changed during the run, from 0 to 1"),
         ({"also": throttled}, "41 attempts were turned away with 429"),
-        ({"info": {"cold_start_policy": "probe"}}, "--cold-start-policy probe"),
+        ({"cold_start_policy": "probe"}, "--cold-start-policy probe"),
         ({"first": 12}, "the first 11 s of the run are not in the store"),
     ],
 )
 def test_of_too_little_there_is_a_reason_and_no_advice(
-    scraped: Scraped, fake_metrics: FakeMetrics, script: dict[str, Any], reason: str
+    scraped: Scraped, fill: Callable[..., None], script: dict[str, Any], reason: str
 ) -> None:
-    asyncio.run(filled(scraped, fake_metrics, **script))
+    fill(**script)
     status, told = asked(scraped)
     assert (status, told["error"]["where"]) == (409, "run")
     assert reason in told["error"]["message"]
 
 
 def test_how_long_a_start_takes_is_else_known_from_the_cold(
-    scraped: Scraped, fake_metrics: FakeMetrics
+    scraped: Scraped, fill: Callable[..., None]
 ) -> None:
     def cold(metrics: FakeMetrics, second: int) -> None:
         if second == 5:
             metrics.observe("loadgen_cold_start_window_seconds", 2.0, region="us-east")
 
-    seen = lived("a", live=START + 4.0)
-    asyncio.run(filled(scraped, fake_metrics, events=seen, also=cold))
+    fill(asked_for=None, live=4.0, also=cold)
     status, told = asked(scraped)
     assert status == 200
     assert any("does not tell when containers were asked for" in note for note in told["notes"])
@@ -224,9 +177,9 @@ def test_how_long_a_start_takes_is_else_known_from_the_cold(
 
 
 def test_a_run_of_the_closed_model_is_one_of_users(
-    scraped: Scraped, fake_metrics: FakeMetrics
+    scraped: Scraped, fill: Callable[..., None]
 ) -> None:
-    asyncio.run(filled(scraped, fake_metrics, info={"load_model": "closed"}))
+    fill(load_model="closed")
     _, told = asked(scraped)
     assert any("closed model" in note for note in told["notes"])
     # Thirty users, of whom each has but one request to be refused.
@@ -235,20 +188,20 @@ def test_a_run_of_the_closed_model_is_one_of_users(
 
 
 def test_a_run_that_does_not_tell_its_model_is_open_if_its_requests_could_be_late(
-    scraped: Scraped, fake_metrics: FakeMetrics
+    scraped: Scraped, fill: Callable[..., None]
 ) -> None:
     def late(metrics: FakeMetrics, second: int) -> None:
         metrics.observe("loadgen_schedule_lag_seconds", 0.001, **PLACE)
 
-    asyncio.run(filled(scraped, fake_metrics, also=late, info={"load_model": ""}))
+    fill(also=late, load_model="")
     _, told = asked(scraped)
     assert any("open model" in note for note in told["notes"])
 
 
 def test_the_command_prints_a_table_or_the_whole_as_json(
-    scraped: Scraped, fake_metrics: FakeMetrics, capsys: pytest.CaptureFixture[str]
+    scraped: Scraped, fill: Callable[..., None], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    asyncio.run(filled(scraped, fake_metrics))
+    fill()
     assert main(["advise", "--store", str(scraped.path)], {}) == 0
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == "run r1, 40 s"

@@ -12,7 +12,7 @@ import sys
 import threading
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -838,3 +838,87 @@ def test_runs_are_listed_opened_compared_noted_on_and_deleted(
     assert watched.trouble == small.trouble == []
     phone.close()
     context.close()
+
+
+def test_a_finished_run_is_replayed_with_other_settings(
+    browser: Browser,
+    tmp_path: Path,
+    open_store: type[Scraped],
+    fake_metrics: FakeMetrics,
+    finished_run: Callable[..., Coroutine[None, None, None]],
+) -> None:
+    path = tmp_path / "finished.sqlite"
+
+    async def fill() -> None:
+        scraped = open_store(path)
+        # Of Modal's autoscaler nobody knows what it was set to.
+        await finished_run(scraped, fake_metrics, int(time.time()) - 300, settings=False)
+        scraped.store.close()
+
+    with ThreadPoolExecutor(1) as other:
+        other.submit(lambda: asyncio.run(fill())).result()
+    command = [sys.executable, "-m", "dashboard", "--store", str(path), "--port", "0"]
+    url, process = launched([*command, "--scrape", "http://127.0.0.1:9/metrics"])
+    given = {
+        "min_containers": 0,
+        "max_containers": 4,
+        "buffer_containers": 0,
+        "target_concurrency": 8,
+        "scaledown_window": 10,
+    }
+    try:
+        context = browser.new_context(viewport={"width": 1280, "height": 1400})
+        watched = Watched(context.new_page(), url)
+        page = watched.page
+        page.goto(f"{url}/")
+        page.locator("#advice").scroll_into_view_if_needed()
+        page.get_by_role("button", name="Replay").click()
+        page.locator("#advice-words.bad", has_text="tell min_containers").wait_for()
+        # The browser itself says of every failed answer.
+        assert [told for told in watched.trouble if "409" not in told] == []
+        watched.trouble.clear()
+        page.locator("#advice-settings summary").click()
+        for name, value in given.items():
+            page.locator(f"#advice-settings input[name={name}]").fill(str(value))
+        page.get_by_role("button", name="Replay").click()
+        page.locator("#advice-chart .trace").first.wait_for(state="attached")
+        assert page.locator("#advice-words").inner_text() == ""
+
+        query = "&".join(f"{name}={value}" for name, value in given.items())
+        told = api(url, f"/api/runs/r1/advice?{query}")
+        drawn = """() => document.querySelector('#advice-chart').data
+            .map(({ x, y }) => Array.from(x, (_, at) => [x[at], y[at]]))"""
+
+        def points(figure: str) -> list[list[list[float]]]:
+            lists = (
+                told["options"],
+                [one for one in told["options"] if one["best"]],
+                [told["own"]],
+                [{"outcome": told["measured"]}],
+            )
+            return [
+                [[one["outcome"]["container_seconds"], one["outcome"][figure]] for one in some]
+                for some in lists
+            ]
+
+        assert page.evaluate(drawn) == points("refused")
+        page.locator("#advice-figure").select_option("delayed")
+        page.wait_for_function(
+            """() => document.querySelector('#advice-chart').layout.yaxis.title.text
+                === 'Requests that waited'"""
+        )
+        assert page.evaluate(drawn) == points("delayed")
+        rows = page.locator("#advice-rows tr").all_inner_texts()
+        assert rows[0].split("\t")[:4] == ["measured", "80", "17\xa0%", "20"]
+        assert rows[1].startswith("replayed as it was")
+        sentences = [
+            one["text"] for one in told["picked"] if one["settings"] != told["own"]["settings"]
+        ]
+        assert sentences
+        assert [row.split("\t")[-1] for row in rows[2:]] == sentences
+        assert page.locator("#advice-notes li").all_inner_texts() == told["notes"]
+        assert watched.trouble == []
+        context.close()
+    finally:
+        process.terminate()
+        process.communicate(timeout=10)
