@@ -5,7 +5,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 SOURCES := target_app flash loadgen dashboard stack tests benchmarks docs/chat_completions.py demo.py
 
-.PHONY: help demo test test-stack stack-files lint format plotly bench-loadgen bench-dashboard bench-edge bench-memory bench-scaling accuracy clean test-advisor
+.PHONY: help demo test test-stack stack-files lint format plotly bench-loadgen bench-dashboard bench-edge bench-memory bench-scaling accuracy clean test-advisor bench-cold-starts
 
 help: ## What can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 24
@@ -62,6 +62,9 @@ bench-memory: .venv/installed ## The load generator's memory over ten minutes, a
 
 bench-scaling: .venv/installed ## What workers add: requests/s and CPU of 1, 2 and 4 of them
 	@$(BIN)/python -m benchmarks.bench_scaling $(BENCH)
+
+bench-cold-starts: .venv/installed ## How long a server takes to wake up; BENCH='--flash-edge URL --cycles 20'
+	@$(BIN)/python -m benchmarks.bench_cold_starts $(BENCH)
 
 accuracy: .venv/installed ## The load generator's figures against exact ones, a million requests
 	@$(BIN)/python -m benchmarks.accuracy $(BENCH)

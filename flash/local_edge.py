@@ -26,6 +26,11 @@ class LocalEdgePlatform:
         self._url = server_url(admin_url, where="--flash-edge")
         self._timeout_s = timeout_s
 
+    @property
+    def admin_url(self) -> str:
+        """Where its admin interface is, without a trailing slash."""
+        return self._url
+
     def flash_urls(self) -> dict[str, str]:
         answer = self._get("/flash_urls")
         if (
