@@ -209,7 +209,8 @@ async def compare_runs(
         base=base.run,
         run=run.run,
         tolerance=tolerance,
-        rows=compared_rows(first, second, tolerance),
+        # Who serves pages meanwhile is not to wait for it.
+        rows=await asyncio.to_thread(compared_rows, first, second, tolerance),
         problems=tuple(
             f"run {one.run.run}: {problem}"
             for one, problems in zip((base, run), told, strict=True)

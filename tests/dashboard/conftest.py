@@ -199,7 +199,7 @@ def scraped(tmp_path: Path) -> Iterator[Scraped]:
     made.store.close()
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def open_store() -> type[Scraped]:
     return Scraped
 
@@ -269,6 +269,11 @@ def until() -> Until:
             time.sleep(0.05)
 
     return wait
+
+
+@pytest.fixture(scope="session")
+def make_metrics() -> type[FakeMetrics]:
+    return FakeMetrics
 
 
 @pytest.fixture

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import shutil
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -18,8 +19,11 @@ from dashboard.__main__ import main
 from dashboard.app import create_app
 from dashboard.collector import Collector
 from dashboard.config import Config
+from dashboard.embedded import EmbeddedSource
 from dashboard.errors import ConfigError
 from dashboard.own_metrics import OwnMetrics
+from dashboard.prometheus_api import PrometheusApi
+from dashboard.prometheus_beat import PrometheusBeat
 from flash.buckets import bucket_of, representative_s
 
 if TYPE_CHECKING:
@@ -62,10 +66,24 @@ async def fill(scraped: Scraped, metrics: FakeMetrics) -> None:
         await scraped.look(metrics, START + began + SECONDS)
 
 
+@pytest.fixture(scope="module")
+def stored_runs(
+    open_store: type[Scraped],
+    make_metrics: type[FakeMetrics],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Path:
+    """A store of three runs, made once; to be copied."""
+    made = open_store(tmp_path_factory.mktemp("runs") / "store.sqlite")
+    asyncio.run(fill(made, make_metrics()))
+    made.store.close()
+    return made.path
+
+
 @pytest.fixture
-def three_runs(scraped: Scraped, fake_metrics: FakeMetrics) -> Scraped:
-    asyncio.run(fill(scraped, fake_metrics))
-    return scraped
+def three_runs(open_store: type[Scraped], stored_runs: Path, tmp_path: Path) -> Iterator[Scraped]:
+    made = open_store(Path(shutil.copy(stored_runs, tmp_path)))
+    yield made
+    made.store.close()
 
 
 # The command.
@@ -286,6 +304,38 @@ def test_the_interface_compares_as_the_command_does(
     command(three_runs, "--json", "-")
     assert told.json() == json.loads(capsys.readouterr().out)
     assert (unknown.status_code, wrong.status_code) == (404, 422)
+
+
+class Estimating(EmbeddedSource):
+    """A source that does not know what was counted before the first scrapes."""
+
+    is_exact = False
+
+
+def test_what_is_not_counted_exactly_is_not_judged(three_runs: Scraped, tmp_path: Path) -> None:
+    now = START + 1000.0
+    config = Config(prometheus="http://127.0.0.1:1")
+    api = PrometheusApi("http://127.0.0.1:1")
+
+    async def asked() -> list[httpx.Response]:
+        source = Estimating(three_runs.path, clock=lambda: now)
+        beat = PrometheusBeat(config, api, three_runs.store, metrics=OwnMetrics())
+        transport = httpx.ASGITransport(create_app(config, source, beat, clock=lambda: now))
+        async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as client:
+            answers = [
+                await client.get("/api/runs", params={"figures": True}),
+                await client.get("/api/compare"),
+                await client.delete("/api/runs/monday"),
+            ]
+        await api.close()
+        source.close()
+        return answers
+
+    listed, compared, deleted = asyncio.run(asked())
+    figures = listed.json()[0]["figures"]
+    assert (figures["requests"], figures["verdict"], figures["objectives"]) == (3600, None, [])
+    assert (compared.status_code, deleted.status_code) == (409, 409)
+    assert "deleted there" in deleted.json()["error"]["message"]
 
 
 def test_a_run_is_deleted_by_its_own_page_only(ask: Callable[..., Any]) -> None:

@@ -1,4 +1,4 @@
-"""The gate after real runs: its exit statuses, and the counts of a run to the last request."""
+"""The gate, and the comparison, after real runs: exit statuses, and counts to the last request."""
 
 import json
 from pathlib import Path
@@ -25,12 +25,12 @@ def watched(start, free_ports, http, tmp_path):
             healthy = f"http://127.0.0.1:{self.board}/healthz"
             http.until(lambda: http.get(healthy).status == 200, within_s=20, what="the dashboard")
 
-        def load(self, url: str) -> dict:
+        def load(self, url: str, run_time: str = "5s") -> dict:
             """A run of some seconds; what Locust itself says of it."""
             summary = tmp_path / "summary.json"
             ran = start(
                 *("-m", "locust", "-f", "loadgen", "--headless", "--users", "4"),
-                *("--spawn-rate", "4", "--run-time", "5s", "--stop-timeout", "10"),
+                *("--spawn-rate", "4", "--run-time", run_time, "--stop-timeout", "10"),
                 *("--think-time", "0.05", "--metrics-port", str(self.metrics)),
                 *("--flash-url", f"us-east={url}", "--summary-json", str(summary)),
             )
@@ -45,6 +45,18 @@ def watched(start, free_ports, http, tmp_path):
             ran = start(
                 *("-m", "dashboard", "check", run, "--store", self.store),
                 *("--json", str(path), *objectives),
+            )
+            status = ran.wait(within_s=30)
+            assert "Traceback" not in ran.output()
+            return status, json.loads(path.read_text())
+
+        def compare(self, *runs: str) -> tuple[int, dict]:
+            """The exit status, and the result as JSON; an empty one if there is none."""
+            path = tmp_path / "compare.json"
+            path.write_text("{}")
+            ran = start(
+                *("-m", "dashboard", "compare", *runs, "--store", self.store),
+                *("--json", str(path)),
             )
             status = ran.wait(within_s=30)
             assert "Traceback" not in ran.output()
@@ -93,3 +105,29 @@ def test_each_status_comes_of_a_real_run(watched, start, http, free_ports):
 
     # The first run is still what it was.
     assert watched.check("p99 < 1s", run=good["run"])[0] == 0
+
+
+def test_a_server_that_became_slower_is_found_by_two_runs(watched, start, http):
+    runs = []
+    for work_s in ("0.02", "0.03"):
+        slots = start(SERVER, "4", work_s, "0")
+        port = http.until(slots.output, within_s=10, what="the server's port").strip()
+        runs.append(watched.load(f"http://127.0.0.1:{port}", "12s"))
+    status, told = watched.compare()
+    assert (status, told["outcome"], told["measurement_problems"]) == (1, "worse", [])
+    assert [told[one]["run"] for one in ("base", "run")] == [run["run"] for run in runs]
+    rows = {(row["figure"], row["routing"]): row for row in told["rows"]}
+    for routing in ("sticky", "non_sticky"):
+        p50 = rows["p50", routing]
+        assert (p50["verdict"], p50["sure"]) == ("worse", True)
+        assert 0.2 < p50["change"] < 0.7
+        assert rows["share_503", routing]["verdict"] == "no difference shown"
+    counted = [run["totals"]["request_duration"]["count"] for run in runs]
+    for side, count in zip(("before", "after"), counted, strict=True):
+        samples = sum(
+            rows["p50", routing][f"{side}_samples"] for routing in ("sticky", "non_sticky")
+        )
+        assert samples == count
+
+    assert watched.compare(runs[1]["run"], runs[1]["run"])[0] == 0
+    assert watched.compare("previous", runs[0]["run"]) == (2, {})
