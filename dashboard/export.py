@@ -20,10 +20,9 @@ from typing import TextIO
 from dashboard.commands import STANDARD_OUTPUT, command_parser, store_path
 from dashboard.embedded import EmbeddedSource
 from dashboard.errors import ConfigError, NotFoundError
-from dashboard.finished_run import find_run, stored
+from dashboard.finished_run import FINEST_S, find_run, stored
 from dashboard.lines import Line, panel_lines
 from dashboard.panels import PANELS
-from dashboard.run_verdict import FINEST_S
 from dashboard.window import Window
 
 __all__ = ["Format", "Table", "main", "option_parser"]

@@ -13,7 +13,19 @@ from dashboard.model import Run
 from dashboard.source import Source
 from dashboard.store import check_readable
 
-__all__ = ["LATEST", "PREVIOUS", "FinishedRun", "ended_run", "find_run", "stored", "time_of"]
+__all__ = [
+    "FINEST_S",
+    "LATEST",
+    "PREVIOUS",
+    "FinishedRun",
+    "ended_run",
+    "find_run",
+    "stored",
+    "time_of",
+]
+
+FINEST_S: Final = 1.0
+"""The step that a run's numbers are asked for with; of an old one there are coarser points only."""
 
 LATEST: Final = "latest"
 PREVIOUS: Final = "previous"

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dashboard.confidence import MOST_BLOCKS, Difference, blocks_of, difference_of
-from dashboard.finished_run import FinishedRun
+from dashboard.finished_run import FINEST_S, FinishedRun
 from dashboard.measurement import measurement_problems
 from dashboard.model import Run
 from dashboard.quantiles import log_quantiles
@@ -31,7 +31,6 @@ from dashboard.run_figures import (
     place_of,
     share_of,
 )
-from dashboard.run_verdict import FINEST_S
 from dashboard.source import Source
 from dashboard.window import Window
 from flash.objective import Measure, Unit

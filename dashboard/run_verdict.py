@@ -2,18 +2,15 @@
 
 from collections.abc import Sequence, Set
 from dataclasses import dataclass
-from typing import Final
 
-from dashboard.finished_run import FinishedRun
+from dashboard.finished_run import FINEST_S, FinishedRun
 from dashboard.judgement import Judgement, judged
 from dashboard.measurement import measurement_problems
 from dashboard.run_figures import RunFigures, run_figures
 from dashboard.source import Source
 from flash.objective import Measure, Objective
 
-__all__ = ["FINEST_S", "RunVerdict", "run_verdict"]
-
-FINEST_S: Final = 1.0
+__all__ = ["RunVerdict", "run_verdict"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -33,6 +33,8 @@ export class Differences {
     if (asked !== this.#asked) return;
     if (told) this.#draw(told, regions);
     else this.#cannot(trouble);
+    // What went wrong may be over when the page asks again.
+    if (!told) this.#asked = "";
     card.hidden = false;
   }
 

@@ -56,6 +56,8 @@ class Watched:
             "console",
             lambda message: (
                 message.type in ("error", "warning")
+                # An interface of the machine came or went; the page asks again.
+                and "net::ERR_NETWORK_CHANGED" not in message.text
                 and self.trouble.append(f"{message.type}: {message.text}")
             ),
         )
