@@ -115,15 +115,29 @@ def _services(request: Request) -> Services:
 
 
 _Services = Annotated[Services, Depends(_services)]
+# Only told: that they are kept to is for the window to see, which says it better.
+_TIMES: dict[str, object] = {"minimum": 0, "exclusiveMaximum": 2**33}
+_STEPS: dict[str, object] = {"exclusiveMinimum": 0, "exclusiveMaximum": 2**33}
 _Start = Annotated[
-    float | None, Query(description="Unix seconds; 15 minutes before the end if left out")
+    float | None,
+    Query(
+        description="Unix seconds; 15 minutes before the end if left out",
+        json_schema_extra=_TIMES,
+    ),
 ]
 _End = Annotated[
-    float | None, Query(description="Unix seconds; the last full step before now if left out")
+    float | None,
+    Query(
+        description="Unix seconds; the last full step before now if left out",
+        json_schema_extra=_TIMES,
+    ),
 ]
 _Step = Annotated[
     float | None,
-    Query(description="seconds, rounded up to a step there is; by the window's length if left out"),
+    Query(
+        description="seconds, rounded up to a step there is; by the window's length if left out",
+        json_schema_extra=_STEPS,
+    ),
 ]
 _Count = Annotated[
     int | None,
