@@ -5,7 +5,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 SOURCES := target_app flash loadgen dashboard stack tests benchmarks docs/chat_completions.py demo.py
 
-.PHONY: help demo test test-stack stack-files lint format plotly bench-loadgen bench-dashboard bench-edge bench-memory bench-scaling accuracy clean test-advisor bench-cold-starts
+.PHONY: help demo test test-stack stack-files lint format plotly bench-loadgen bench-dashboard bench-edge bench-memory bench-scaling accuracy clean test-advisor bench-cold-starts test-long audit
 
 help: ## What can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 24
@@ -28,6 +28,13 @@ test-advisor: .venv/installed ## The advice on a run against what it met and cos
 
 test-stack: .venv/installed ## The metrics stack, whole: in a Docker engine if one answers, and as processes
 	@$(BIN)/python -m pytest -m stack tests/end_to_end/test_stack.py $(PYTEST)
+
+test-long: .venv/installed ## What takes minutes: kills, floods and outages of docs/reliability.md in their long form
+	@$(BIN)/python -m pytest -m long $(PYTEST)
+
+audit: .venv/installed ## Look for known vulnerabilities of the dependencies, with pip-audit; asks pypi.org
+	@test -x .venv/audit/bin/pip-audit || { $(BIN)/python -m venv .venv/audit && .venv/audit/bin/pip install --disable-pip-version-check -q pip-audit; }
+	@.venv/audit/bin/pip-audit --strict --disable-pip --no-deps -r constraints.txt
 
 stack-files: .venv/installed ## Make the stack's files anew that come from the dashboard's panels
 	@$(BIN)/python -m stack.generate

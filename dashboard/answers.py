@@ -508,7 +508,7 @@ class ColdStartAnswer(BaseModel):
     first_answer_at: int | None
     refused: float
     waits: float
-    waited: float
+    waited: float | None
     containers: list[ContainerStartAnswer]
 
     @classmethod
@@ -520,7 +520,7 @@ class ColdStartAnswer(BaseModel):
             first_answer_at=cold.first_answer_at,
             refused=cold.refused,
             waits=cold.waits,
-            waited=cold.waited_s,
+            waited=_known(cold.waited_s),
             containers=[ContainerStartAnswer.of(life) for life in cold.containers],
         )
 
@@ -541,7 +541,7 @@ class DistributionLine(BaseModel):
         return cls(
             labels=line.labels,
             samples=line.samples,
-            mean=line.total_s / line.samples if line.samples else None,
+            mean=_known(line.total_s / line.samples) if line.samples else None,
             p50=_known(line.p50_s),
             p95=_known(line.p95_s),
             p99=_known(line.p99_s),

@@ -210,8 +210,9 @@ def _compared(region: str, found: Histograms, sticky: int, non_sticky: int) -> l
     def quantile(q: float) -> Figure:
         return lambda drawn: quantiles(drawn[..., :-1], q, found.bounds)
 
-    figures: dict[str, Figure] = {"mean": mean}
-    figures |= {name: quantile(q) for name, q in _QUANTILES.items()}
+    figures: dict[str, Figure] = {name: quantile(q) for name, q in _QUANTILES.items()}
+    if all(np.isfinite(total[-1]) for total in totals):  # both sides tell a sum
+        figures = {"mean": mean, **figures}
     return [
         Comparison(
             region=region,

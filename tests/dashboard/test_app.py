@@ -577,3 +577,74 @@ def test_json_holds_no_number_that_json_does_not_know(filled: Scraped) -> None:
     for id_ in PANELS:
         data = panel(filled, id_, start=START - 50, end=START + 60)
         json.loads(data.model_dump_json(), parse_constant=refuse)
+
+
+ODD_PAGE = """# TYPE loadgen_requests_total counter
+loadgen_requests_total{region="a",routing="sticky",outcome="ok"} 9007199254740992
+# TYPE loadgen_request_duration_seconds histogram
+loadgen_request_duration_seconds_bucket{region="a",routing="sticky",le="+Inf"} 3
+loadgen_request_duration_seconds_sum{region="a",routing="sticky"} NaN
+loadgen_request_duration_seconds_bucket{region="b",routing="sticky",le="+Inf"} 1099511627776
+# TYPE loadgen_time_to_first_byte_seconds histogram
+loadgen_time_to_first_byte_seconds_bucket{region="a",routing="sticky",le="0.125"} 30
+loadgen_time_to_first_byte_seconds_bucket{region="a",routing="sticky",le="+Inf"} 30
+loadgen_time_to_first_byte_seconds_bucket{region="a",routing="non_sticky",le="+Inf"} 30
+loadgen_time_to_first_byte_seconds_sum{region="a",routing="non_sticky"} +Inf
+# TYPE loadgen_cold_start_wait_seconds histogram
+loadgen_cold_start_wait_seconds_bucket{region="a",routing="sticky",le="+Inf"} 2
+# TYPE loadgen_response_time_seconds histogram
+loadgen_response_time_seconds_bucket{region="a",routing="sticky",le="+Inf"} 2
+loadgen_response_time_seconds_sum{region="a",routing="sticky"} -Inf
+loadgen_users NaN
+loadgen_workers +Inf
+loadgen_cpu_ratio{process="x"} -Inf
+edge_containers{region="a",state="live"} NaN
+target_requests_in_flight{container="x"} +Inf
+target_boot_duration_seconds{container="x"} NaN
+loadgen_run_start_timestamp_seconds{run="r"} NaN
+loadgen_run_start_timestamp_seconds{run="s"} 1e300
+loadgen_run_start_timestamp_seconds{run="t"} 1
+loadgen_run_end_timestamp_seconds{run="t"} NaN
+"""
+
+
+def test_whatever_numbers_a_target_sends_every_answer_is_json_and_nothing_is_a_false_zero(
+    scraped: Scraped,
+) -> None:
+    class Odd:
+        def __init__(self) -> None:
+            self.text = ODD_PAGE.replace(" 30\n", " 0\n").replace(" 3\n", " 0\n")
+
+        def exposition(self) -> bytes:
+            return self.text.encode()
+
+    async def ask(client: httpx.AsyncClient) -> dict[str, Any]:
+        odd = Odd()
+        for second in range(START, START + 12):
+            await scraped.look(odd, second)  # type: ignore[arg-type]  # it is looked at only
+            odd.text = ODD_PAGE.replace(" 30\n", f" {30 * (second - START + 1)}\n")
+        await scraped.store.roll_up(START + 12)
+        query = {"start": START - 5, "end": START + 15}
+        told = {}
+        for name in ("summary", "distribution", "cold_starts", "containers", "stickiness",
+                     "matrix", "runs", "runs/t", "events", "labels", "targets"):  # fmt: skip
+            answer = await client.get(f"/api/{name}", params=query)
+            assert answer.status_code == 200, (name, answer.text)
+            told[name] = json.loads(answer.text, parse_constant=refuse)
+        for id_ in PANELS:
+            for step in (1, 10):
+                answer = await client.get(f"/api/panels/{id_}/data", params={**query, "step": step})
+                told[id_] = json.loads(answer.text, parse_constant=refuse)
+        return told
+
+    def refuse(name: str) -> float:
+        raise AssertionError(name)
+
+    told = asked(scraped, ask)
+    lines = {line["labels"]["region"]: line for line in told["distribution"]["lines"]}
+    assert (lines["a"]["samples"], lines["a"]["mean"]) == (3, None)
+    assert (lines["b"]["samples"], lines["b"]["mean"]) == (2**40, None)
+    assert [run["run"] for run in told["runs"]] == ["s", "t"]
+    # Of what tells no sum there is no mean to compare, but its percentiles are known.
+    figures = [one["figure"] for one in told["stickiness"]["comparisons"]]
+    assert figures == ["p50", "p95"]

@@ -1,6 +1,10 @@
+import contextlib
+import io
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from dashboard.config import Config, configuration, option_parser
 from dashboard.discovery import container_events, container_targets, fixed_targets, platform_of
@@ -188,3 +192,57 @@ def test_what_happened_to_containers_is_told_once_with_its_own_time() -> None:
         ("container_gone", 50.0, "ta-3"),
     ]
     assert container_events(after, after, 51.0) == []
+
+
+OPTIONS = [
+    option for action in option_parser()._actions for option in action.option_strings
+    if option.startswith("--") and option != "--help"
+]  # fmt: skip
+VARIABLES = [
+    *("DASHBOARD_" + option[2:].upper().replace("-", "_") for option in OPTIONS),
+    "DASHBOARD_TOKEN",
+    "DASHBOARD_TOKEN_FILE",
+    "DASHBOARD_PROMETHEUS_TOKEN",
+    "DASHBOARD_PROMETHEUS_USER",
+    "DASHBOARD_PROMETHEUS_PASSWORD",
+]
+VALUES = st.one_of(
+    st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=12),
+    st.from_regex(r"-?[0-9]{1,400}(\.[0-9]{1,400})?[smhd]?([kKmMgG]i?[bB])?", fullmatch=True),
+    st.sampled_from([
+        "http://h", "http://[::1", "http://h:99999", "http://h:0", "http://\u00fc.example/m",
+        "http://u:p@h", "https://h/?q", "http://", "javascript:1", "::", "::1", "0.0.0.0",
+        "localhost", "1e9", "\u0661", "", " ", "a,b", "us-east", "--port", "@file",
+    ]),
+)  # fmt: skip
+
+
+@settings(max_examples=600, deadline=None)
+@given(
+    st.lists(st.tuples(st.sampled_from(OPTIONS), VALUES), max_size=3),
+    st.dictionaries(st.sampled_from(VARIABLES), VALUES, max_size=3),
+)
+def test_whatever_is_given_is_a_configuration_or_refused_in_one_line_that_says_where(
+    options: list[tuple[str, str]], environ: dict[str, str]
+) -> None:
+    arguments = [part for option, value in options for part in (f"{option}={value}",)]
+    said = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(said):
+            config = configuration(arguments, environ)
+            platform_of(config)
+    except SystemExit:
+        assert "error: " in said.getvalue()  # argparse's own, which names the option
+        return
+    except ConfigError as refused:
+        names = [*(option for option, _ in options), *environ]
+        names += ["--" + name[10:].lower().replace("_", "-") for name in environ]
+        told = str(refused)
+        # A message may be of the one that is missing.
+        assert any(name in told for name in (*names, "--modal-cls", "--modal-app")), told
+        assert "\n" not in told.replace(repr("\n"), "")
+        return
+    assert fixed_targets(config)
+    assert config.port in range(65536)
+    assert 1 <= config.series_limit <= 65536
+    assert config.retention_s >= 600

@@ -484,6 +484,144 @@ def test_every_panel_shows_the_numbers_that_the_interface_gives(
     context.close()
 
 
+def hostile_labels(name: str) -> dict[str, str]:
+    return {"region": f"{name}{HOSTILE}", "routing": f"</script>{HOSTILE}"}
+
+
+async def fill_hostile(scraped: Scraped, metrics: FakeMetrics, start: int) -> None:
+    """Markup wherever a target, an edge or a visitor can put text."""
+    run = {"run": f"r{HOSTILE}"}
+    metrics.gauge("loadgen_run_start_timestamp_seconds", start + 1.0, **run)
+    metrics.gauge("loadgen_run_end_timestamp_seconds", start + 25.0, **run)
+    told = {"target": HOSTILE, "objective": HOSTILE, f"note{len(HOSTILE)}": "</script><b>x</b>"}
+    metrics.gauge("loadgen_run_info", 1, **run, **told)
+    for second in range(30):
+        for name in ("a", "b"):
+            labels = hostile_labels(name)
+            outcome = "cold_start" if second < 3 else f"ok{HOSTILE}" if second % 2 else "ok"
+            metrics.count("loadgen_requests_total", 5, **labels, outcome=outcome)
+            metrics.gauge("loadgen_users", 6, **labels)
+            for histogram in ("request_duration", "time_to_first_byte", "response_time"):
+                at = f"loadgen_{histogram}_seconds"
+                metrics.observe(at, 0.01, 0.2, client_region=HOSTILE, **labels)
+            metrics.count("loadgen_session_requests_total", 5, **labels, container="same")
+        metrics.gauge("edge_containers", 1, state=HOSTILE, region=HOSTILE)
+        metrics.gauge("loadgen_cpu_ratio", 0.25, process=HOSTILE)
+        metrics.gauge("target_requests_in_flight", second % 4, container=HOSTILE)
+        metrics.count("target_session_cache_total", 3, container=HOSTILE, result="hit")
+        await scraped.look(metrics, start + second, key=HOSTILE, zone=HOSTILE)
+    await scraped.store.add_events(
+        Event(at=start + at, kind=f"{kind}{HOSTILE}", text=HOSTILE, labels={"container": HOSTILE})
+        for at, kind in ((0.0, "container_starting"), (2.5, "container_live"), (5.0, "note"))
+    )
+    scraped.store.close()
+
+
+def test_whatever_a_target_says_is_text_on_the_page_and_in_the_report(
+    browser: Browser,
+    tmp_path: Path,
+    open_store: type[Scraped],
+    fake_metrics: FakeMetrics,
+    fake_target: FakeTarget,
+) -> None:
+    escaped = HOSTILE.replace("\\", "\\\\").replace('"', r"\"")
+    path, start = tmp_path / "hostile.sqlite", int(time.time()) - 120
+    plain = fake_metrics.exposition
+    fake_metrics.exposition = lambda: plain().replace(  # type: ignore[method-assign]  # as a target escapes
+        HOSTILE.encode(), escaped.encode()
+    )
+    with ThreadPoolExecutor(1) as other:
+        other.submit(
+            lambda: asyncio.run(fill_hostile(open_store(path), fake_metrics, start))
+        ).result()
+    fake_target.answer = lambda: f"loadgen_users{{region='{HOSTILE}'}} 1\n".encode()
+    command = [sys.executable, "-m", "dashboard", "--store", str(path), "--port", "0"]
+    url, process = launched([*command, "--scrape", fake_target.url])
+    file = tmp_path / "report.html"
+    try:
+        context = browser.new_context(viewport={"width": 1280, "height": 7500})
+        pages = [Watched(context.new_page(), url)]
+        pages[0].page.goto(f"{url}/?from={start}&to={start + 30}")
+        pages[0].wait_for_chart("latency")
+        pages[0].page.fill("#note-text", HOSTILE)
+        pages[0].page.press("#note-text", "Enter")
+        pages[0].page.locator("#targets .error", has_text="expected label").wait_for()
+        subprocess.run(
+            [sys.executable, "-m", "dashboard", "report", "-o", str(file), "--store", str(path)],
+            check=True,
+            capture_output=True,
+            timeout=60,
+        )
+        pages.append(Watched(context.new_page(), file.as_uri()))
+        pages[1].page.goto(file.as_uri())
+        for one in pages:
+            for panel in ("throughput", "latency", "container_load", "heatmap", "distribution"):
+                one.wait_for_chart(panel)
+            one.page.locator("#matrix td").first.wait_for()
+            one.page.locator("#events", has_text=HOSTILE).wait_for()
+            # Charts' hover texts and legends are text too, and are drawn when pointed at.
+            for panel in ("throughput", "latency", "container_load", "cold_starts"):
+                box = one.page.locator(f"[data-panel={panel}] .canvas").bounding_box()
+                assert box is not None
+                for part in (0.3, 0.6, 0.8):
+                    one.page.mouse.move(
+                        box["x"] + box["width"] * part, box["y"] + box["height"] / 2
+                    )
+                    one.page.wait_for_timeout(60)
+            assert one.page.locator("img, b:text-is('x'), image[href='x']").count() == 0
+            assert one.page.evaluate("() => document.querySelectorAll('[onerror]').length") == 0
+            assert one.page.title() != "1"
+            assert HOSTILE in one.page.locator("#verdict").inner_text()
+            assert one.trouble == []
+        context.close()
+    finally:
+        process.terminate()
+        process.communicate(timeout=10)
+
+
+def test_a_target_that_invents_regions_fills_no_page(
+    browser: Browser,
+    tmp_path: Path,
+    open_store: type[Scraped],
+    fake_metrics: FakeMetrics,
+    fake_target: FakeTarget,
+) -> None:
+    path, start = tmp_path / "many.sqlite", int(time.time()) - 60
+
+    async def many(scraped: Scraped) -> None:
+        for second in range(20):
+            for number in range(400):
+                labels = {"region": f"r{number:03}", "routing": "sticky"}
+                fake_metrics.count("loadgen_requests_total", 1, outcome="ok", **labels)
+                fake_metrics.observe("loadgen_request_duration_seconds", 0.01, **labels)
+            await scraped.look(fake_metrics, start + second)
+        scraped.store.close()
+
+    with ThreadPoolExecutor(1) as other:
+        other.submit(lambda: asyncio.run(many(open_store(path)))).result()
+    for number in range(8):
+        fake_target.metrics.count("loadgen_requests_total", 1, region=f"n{number}")
+    command = [sys.executable, "-m", "dashboard", "--store", str(path), "--port", "0"]
+    url, process = launched([*command, "--scrape", fake_target.url, "--series-limit", "5"])
+    try:
+        context = browser.new_context(viewport={"width": 1280, "height": 1400})
+        watched = Watched(context.new_page(), url)
+        page = watched.page
+        page.goto(f"{url}/")
+        watched.wait_for_chart("latency")
+        page.locator("#limits", has_text="370 more regions or routings are not shown").wait_for()
+        page.locator(
+            "#limits", has_text=f"{fake_target.url} has too many series: 3 are not stored"
+        ).wait_for()
+        assert page.locator("#regions button").count() == 30
+        assert page.locator("#verdict article").count() == 30
+        assert watched.trouble == []
+        context.close()
+    finally:
+        process.terminate()
+        process.communicate(timeout=10)
+
+
 def test_zooming_one_chart_zooms_all_and_a_link_shows_the_same(
     browser: Browser, kept: tuple[str, int, int]
 ) -> None:

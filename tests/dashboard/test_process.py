@@ -6,6 +6,7 @@ import http.client
 import json
 import os
 import random
+import re
 import signal
 import socket
 import sqlite3
@@ -16,10 +17,12 @@ import threading
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import TYPE_CHECKING
-from urllib.parse import quote
+from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qs, quote, urlsplit
 
 import pytest
 
@@ -194,6 +197,96 @@ def test_a_prometheus_that_is_away_is_told_and_asked_again(
     code, errors = dashboard.stop()
     assert code == 0
     assert "Traceback" not in errors
+
+
+class PretendedPrometheus(BaseHTTPRequestHandler):
+    """Scrapes one target, whose requests are 40 a second whenever they are asked for."""
+
+    def do_GET(self) -> None:
+        query = {k: v[0] for k, v in parse_qs(urlsplit(self.path).query).items()}
+        told: object = {"version": "3.0.0"}
+        if self.path.startswith("/api/v1/targets"):
+            told = {"activeTargets": []}
+        elif self.path.startswith("/api/v1/label/"):
+            told = ["us-east"]
+        elif self.path.startswith("/api/v1/query_range"):
+            start, end, step = (float(query[name]) for name in ("start", "end", "step"))
+            times = [start + n * step for n in range(int((end - start) / step) + 1)]
+            rates = "rate(" in query["query"] and REQUESTS in query["query"]
+            line = {"metric": LABELS | {"outcome": "ok"}, "values": [[t, "40"] for t in times]}
+            told = {"resultType": "matrix", "result": [line] if rates else []}
+        body = json.dumps({"status": "success", "data": told}).encode()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@contextmanager
+def pretended_prometheus(port: int) -> Iterator[int]:
+    with ThreadingHTTPServer(("127.0.0.1", port), PretendedPrometheus) as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.05,))
+        thread.start()
+        yield server.server_port
+        server.shutdown()
+        thread.join()
+
+
+@pytest.mark.end_to_end
+@pytest.mark.parametrize("away_s", [8, pytest.param(60, marks=pytest.mark.long)])
+def test_a_prometheus_that_goes_and_comes_back_is_told_and_shown_again_by_itself(
+    tmp_path: Path, start: Callable[..., Dashboard], until: Until, away_s: int
+) -> None:
+    live: list[dict[str, Any]] = []
+
+    def listen(url: str) -> None:
+        with (
+            suppress(OSError),
+            urllib.request.urlopen(f"{url}/api/live?panel=throughput", timeout=30) as stream,
+        ):
+            live.extend(json.loads(line[6:]) for line in stream if line.startswith(b"data: "))
+
+    def points() -> list[dict[str, Any]]:
+        return [message for message in live if message.get("panels", {}).get("throughput")]
+
+    def trouble() -> str | None:
+        told: str | None = [m for m in live if "platform_error" in m][-1]["platform_error"]
+        return told
+
+    with pretended_prometheus(0) as port:
+        url = f"http://127.0.0.1:{port}"
+        dashboard = start(tmp_path / "s.sqlite", "--prometheus", url)
+        listener = threading.Thread(target=listen, args=(dashboard.url,))
+        listener.start()
+        until(lambda: len(points()) >= 3)
+    until(lambda: trouble() is not None)
+    seen = len(points())
+    time.sleep(away_s)
+    with pytest.raises(urllib.error.HTTPError) as refused:
+        dashboard.get("/api/panels/throughput/data")
+    with refused.value as answer:
+        assert answer.code == 502
+    assert f"{url} cannot be reached" in (trouble() or "")
+    with pretended_prometheus(port):
+        until(lambda: len(points()) >= seen + 3)
+        until(lambda: trouble() is None)
+        # The first points after the break reach back over it, and are no zeros.
+        first = points()[seen]
+        ((_, values),) = first["panels"]["throughput"]["lines"]
+        assert set(values) == {40.0}
+        assert first["end"] - first["start"] >= min(away_s, 60) - 1
+        # So long it must work before that is told.
+        until(lambda: len(points()) >= seen + 8, 15)
+        code, told = dashboard.stop()
+    listener.join()
+    assert code == 0
+    said = [re.sub(" failed: .*", " failed", line) for line in told.splitlines()]
+    asking, reading = f"dashboard: asking {url}", "dashboard: reading live points"
+    assert sorted(said[:2]) == [f"{asking} failed", f"{reading} failed"]
+    assert sorted(said[2:]) == [f"{asking} works again", f"{reading} works again"]
 
 
 @pytest.mark.end_to_end

@@ -238,7 +238,7 @@ def test_whoever_comes_and_goes_first_all_is_counted_once(
         target.answer = lambda: b""
         count(7)
         dashboard = start(store, "--scrape", target.url)
-        until(lambda: dashboard.get("/api/targets")[0]["error"] is not None)
+        until(lambda now=dashboard: now.get("/api/targets")[0]["error"] is not None)
         target.answer = page
-        until(lambda: dashboard.total("throughput", began) == counted)
+        until(lambda now=dashboard: now.total("throughput", began) == counted)
     assert dashboard.stop(signal.SIGINT)[0] == 0
