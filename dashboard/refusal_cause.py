@@ -17,6 +17,15 @@ _PART: Final = 0.9
 """Counters of two pages that are scraped at two moments agree if they do so to this part."""
 
 
+_HOW: Final = {
+    Leaving.DRAINED: "was drained",
+    Leaving.KILLED: "was killed",
+    Leaving.EXITED: "exited",
+    Leaving.UNHEALTHY: "stopped taking connections",
+    Leaving.GONE: "was gone",
+}
+
+
 class Cause(StrEnum):
     """What a streak of 503s came from."""
 
@@ -245,16 +254,7 @@ def _of_counters(known: Circumstances) -> Iterator[Fact]:
         number = known.containers_503s
         yield Fact("containers_503s", number, f"containers counted {_n(number)} as theirs")
     if known.edge_503s is not None:
-        yield Fact("edge_503s", known.edge_503s, f"the edge counted {_n(known.edge_503s)}")
-
-
-_HOW: Final = {
-    Leaving.DRAINED: "was drained",
-    Leaving.KILLED: "was killed",
-    Leaving.EXITED: "exited",
-    Leaving.UNHEALTHY: "stopped taking connections",
-    Leaving.GONE: "was gone",
-}
+        yield Fact("edge_503s", known.edge_503s, f"the edge counted {_n(known.edge_503s)} there")
 
 
 def _n(number: float) -> str:

@@ -59,7 +59,7 @@ class RefusalRecord:
         # Scrapes are on the second, and tell of the one before.
         began, ended = start + part.first * step - 1.0, float(start + part.last * step)
         gap = None if part.gap == NO_GAP else self.availability.gaps[part.gap]
-        since = began if gap is None else gap.began or began
+        since = (gap and gap.began) or began - LATE_S
         live = self.availability.live(began, ended)
         all_regions = Refused.together(map(self.whole, self.refused), self.window.steps)
         edge = self.edge_503s.get(region)
@@ -168,19 +168,18 @@ async def record_of(source: Source, window: Window) -> RefusalRecord:
     attempts, named, edge, containers, load, states, target, most = told
     seen = await seen_in(source, window)
     refused, outcomes = _by_region(attempts, named, window)
-    availability, is_told = _availability(seen, states, window)
+    live = _rows(states, "state").get("live")
+    availability = _availability(seen, live, window)
+    is_told = live is not None or bool(seen.lives)
     # An edge writes down what happens as it does; of others it is seen by looking now and then.
-    vague_s = 0.0 if states.labels else _POLLED_S
+    vague_s = 0.0 if live is not None else _POLLED_S
     gaps = [_earlier(gap, vague_s) for gap in availability.gaps] if is_told else []
     return RefusalRecord(
         window=window,
         refused=refused,
         outcomes=outcomes,
-        edge_503s={
-            dict(labels).get("region", ""): values
-            for labels, values in zip(edge.labels, edge.values, strict=True)
-        },
-        containers_503s=containers.values[0] if containers.labels else None,
+        edge_503s=_rows(edge, "region"),
+        containers_503s=_rows(containers, "").get(""),
         load=_only(load, window),
         target_concurrency=_only(target, window),
         max_containers=_only(most, window),
@@ -211,26 +210,27 @@ def _by_region(
     return refused, outcomes
 
 
-def _availability(seen: Seen, states: Scalars, window: Window) -> tuple[Availability, bool]:
-    """When containers took requests, and whether anybody tells."""
-    counted = next(
-        (
-            values
-            for labels, values in zip(states.labels, states.values, strict=True)
-            if dict(labels).get("state") == "live"
-        ),
-        np.empty(0),
-    )
+def _availability(seen: Seen, live: Array | None, window: Window) -> Availability:
+    """When containers took requests; ``live`` is how many an edge counted."""
     availability = availability_of(seen.events, seen.initially)
-    known = np.flatnonzero(~np.isnan(counted))
-    told = bool(seen.lives or known.size)
-    if known.size:
-        # Containers that came up long ago, and are not scraped themselves, have left no trace.
-        at = float(window.start + int(known[0]) * window.step)
-        unnamed = round(float(counted[known[0]])) - availability.live(at - LATE_S, at + LATE_S)[1]
-        if unnamed > 0:
-            availability = availability_of(seen.events, seen.initially, unnamed=unnamed)
-    return availability, told
+    if live is None:
+        return availability
+    first = int(np.flatnonzero(~np.isnan(live))[0])
+    at = float(window.start + first * window.step)
+    # Containers that came up long ago, and are not scraped themselves, have left no trace.
+    unnamed = round(float(live[first])) - availability.live(at - LATE_S, at + LATE_S)[1]
+    if unnamed <= 0:
+        return availability
+    return availability_of(seen.events, seen.initially, unnamed=unnamed)
+
+
+def _rows(found: Scalars, label: str) -> dict[str, Array]:
+    """Rows by a label, of those that have data in the window."""
+    return {
+        dict(labels).get(label, ""): values
+        for labels, values in zip(found.labels, found.values, strict=True)
+        if not np.isnan(values).all()
+    }
 
 
 def _earlier(gap: Gap, seconds: float) -> Gap:

@@ -20,7 +20,11 @@ from locust.argument_parser import get_parser
 from locust.env import Environment
 from prometheus_client import CollectorRegistry
 
+<<<<<<< ours
 import dashboard.advise
+=======
+import benchmarks.bench_cold_starts
+>>>>>>> theirs
 import dashboard.check
 import dashboard.compare
 import dashboard.config
@@ -254,6 +258,7 @@ def test_pages_name_no_option_that_no_command_has():
         for option in action.option_strings
     }
     ours |= on_modal_options().keys()
+    ours |= set(benchmarks.bench_cold_starts._parser()._option_string_actions)
     locusts = {name for action in locust_parser()._actions for name in action.option_strings}
     composes = {"--detach", "--env-file", "--rmi", "--scale", "--volumes", "--wait"}
     others = {"--help"} | composes

@@ -166,6 +166,25 @@ def test_a_container_that_had_all_it_was_to_have_was_saturated(
     )
 
 
+def test_what_containers_count_is_theirs_where_their_503s_do_not_name_them(
+    scraped: Scraped, fake_metrics: FakeMetrics
+) -> None:
+    story = History(scraped, fake_metrics)
+    story.boots()
+    for _ in range(3):
+        fake_metrics.count("target_requests_total", 5, container="ta-1", code="503")
+        fake_metrics.count("edge_requests_total", 5, region=EAST, code="503")
+        story.play(live=1, ok=50, refused=5)
+    (own, _) = story.told()["streaks"]
+    assert (own["cause"], own["refused"]) == ("application", 15.0)
+    assert texts([own]) == [
+        "1 container took requests",
+        "150 attempts answered meanwhile",
+        "containers counted 15 as theirs",
+        "the edge counted 15 there",
+    ]
+
+
 def test_refusals_beside_live_containers_are_not_explained(
     scraped: Scraped, fake_metrics: FakeMetrics
 ) -> None:
@@ -201,6 +220,23 @@ def test_containers_that_are_only_seen_now_and_then_are_seen_late(
     story.event("live", "ta-2", ago_s=0)
     story.play(3, edge=False, ok=50)
     assert story.streaks() == [("scale_from_zero", 0, 15.0), ("no_container", 14, 40.0)]
+
+
+def test_an_edge_that_is_not_there_any_more_tells_nothing(
+    scraped: Scraped, fake_metrics: FakeMetrics
+) -> None:
+    story = History(scraped, fake_metrics)
+    fake_metrics.count("edge_requests_total", 3, region=EAST, code="503")
+    fake_metrics.count("target_requests_total", 3, container="ta-0", code="503")
+    story.play(2, live=1, refused=1)
+    for kept in (fake_metrics.counters, fake_metrics.gauges):
+        for name in [name for name in kept if not name.startswith("loadgen_")]:
+            del kept[name]
+    story.play(30, edge=False, ok=5)
+    story.play(2, edge=False, refused=5)
+    told = story.told(start=story.second - 10)["streaks"]
+    assert [(one["cause"], one["refused"]) for one in told] == [("unknown", 10.0)]
+    assert texts(told) == ["nobody tells which containers there were"]
 
 
 def test_a_container_from_long_ago_is_known_by_the_edges_count(
