@@ -25,7 +25,7 @@ from dashboard.prometheus_api import PrometheusApi, Series
 from dashboard.promql import LE, bucket_rate, last, matchers_of, rate, selector
 from dashboard.runs import RUN_END, RUN_INFO, RUN_START
 from dashboard.source import MOST_HISTOGRAMS, MOST_LINES, Histograms, Match, Scalars
-from dashboard.window import Window, window
+from dashboard.window import LATEST_S, Window, window
 from flash.buckets import BOUNDS_S
 
 __all__ = ["PrometheusSource"]
@@ -216,7 +216,7 @@ def _runs(found: Sequence[Series]) -> list[Run]:
                 labels=infos.get(run, {}),
             )
             for run, start in values[RUN_START].items()
-            if start > 0
+            if 0 < start < LATEST_S
         ),
         key=lambda run: -run.start,
     )

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from dashboard.model import ScrapeResult
+from dashboard.window import LATEST_S
 
 __all__ = ["DELETED", "RUN_END", "RUN_INFO", "RUN_START", "RunBook", "deleted_runs"]
 
@@ -42,9 +43,10 @@ class RunBook:
             return
         infos = _infos(result)
         for run, start in starts.items():
-            if not start > 0 or run in self.deleted:
+            if not 0 < start < LATEST_S or run in self.deleted:
                 continue
-            end = ends.get(run, 0.0) or None
+            ended = ends.get(run, 0.0)
+            end = ended if start <= ended < LATEST_S else None
             told = (start, end, json.dumps(infos.get(run, {}), sort_keys=True))
             if self._noted.get(run) != told:
                 connection.execute(

@@ -6,7 +6,15 @@ from typing import Final
 
 from dashboard.errors import BadQueryError
 
-__all__ = ["DEFAULT_RANGE_S", "MOST_POINTS", "STEPS", "USUAL_POINTS", "Window", "window"]
+__all__ = [
+    "DEFAULT_RANGE_S",
+    "LATEST_S",
+    "MOST_POINTS",
+    "STEPS",
+    "USUAL_POINTS",
+    "Window",
+    "window",
+]
 
 STEPS: Final = (
     1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1200, 1800, 3600, 7200, 14400, 43200, 86400, 604800,
@@ -25,7 +33,8 @@ MOST_POINTS: Final = 3600
 DEFAULT_RANGE_S: Final = 900
 
 _LONGEST_S: Final = STEPS[-1] * MOST_POINTS
-_LATEST_S: Final = 2.0**33
+LATEST_S: Final = 2.0**33
+"""Unix seconds that no time reaches; what is beyond is a mistake."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +76,7 @@ def window(
             that is not above zero, or too long a window.
     """
     for name, value in (("start", start), ("end", end), ("step", step)):
-        if value is not None and not (isfinite(value) and 0 <= value < _LATEST_S):
+        if value is not None and not (isfinite(value) and 0 <= value < LATEST_S):
             raise BadQueryError(name, f"expected seconds from 0 to 2^33, got {value:g}")
     if step is not None and step <= 0:
         raise BadQueryError("step", f"expected seconds above zero, got {step:g}")

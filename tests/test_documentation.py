@@ -20,11 +20,8 @@ from locust.argument_parser import get_parser
 from locust.env import Environment
 from prometheus_client import CollectorRegistry
 
-<<<<<<< ours
 import dashboard.advise
-=======
 import benchmarks.bench_cold_starts
->>>>>>> theirs
 import dashboard.check
 import dashboard.compare
 import dashboard.config

@@ -113,3 +113,35 @@ def test_a_store_of_an_older_version_is_to_be_brought_up_first(scraped: Scraped)
     older.close()
     with pytest.raises(StoreError, match="has version 1, written by an older dashboard; start"):
         found(scraped.path, "latest")
+
+
+@pytest.mark.parametrize(
+    ("start", "end", "noted"),
+    [
+        (START + 0.5, START + 9.5, [(START + 0.5, START + 9.5)]),
+        (START + 0.5, 0.0, [(START + 0.5, None)]),
+        # What cannot be a time is none, whoever tells it.
+        (float("inf"), 0.0, []),
+        (float("nan"), 0.0, []),
+        (2.0**33, 0.0, []),
+        (-1.0, 0.0, []),
+        (START + 0.5, float("inf"), [(START + 0.5, None)]),
+        (START + 0.5, float("nan"), [(START + 0.5, None)]),
+        (START + 9.5, START + 0.5, [(START + 9.5, None)]),
+    ],
+)
+def test_only_times_that_can_be_are_those_of_a_run(
+    scraped: Scraped,
+    fake_metrics: FakeMetrics,
+    start: float,
+    end: float,
+    noted: list[tuple[float, float | None]],
+) -> None:
+    told(fake_metrics, "r1", start, end)
+    page = fake_metrics.exposition().replace(b" inf\n", b" +Inf\n").replace(b" nan\n", b" NaN\n")
+    fake_metrics.exposition = lambda: page  # type: ignore[method-assign]
+    asyncio.run(scraped.look(fake_metrics, START + 10))
+    source = scraped.source()
+    runs = asyncio.run(source.runs())
+    source.close()
+    assert [(run.start, run.end) for run in runs] == noted
