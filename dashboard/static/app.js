@@ -132,8 +132,15 @@ async function loadBeside(shown, asked, signal) {
   const window = { ...asked, start: asked.start - later, end: asked.end - later };
   await Promise.all(board.panelIds.map(async (id) => {
     const told = await get(`/api/panels/${id}/data`, window, signal);
-    const lines = told.lines.map(({ labels, points }) => ({ labels, points: points.map(([at, value]) => [at + later, value]) }));
-    made.load(id, { lines: lines.filter(({ points }) => points.some(([, value]) => value !== null)) });
+    // Of an older run there are only coarser points; each is shown for as long as it tells of.
+    const each = Math.max(1, Math.round(told.step / shown.step));
+    const lines = told.lines
+      .filter(({ points }) => points.some(([, value]) => value !== null))
+      .map(({ labels, points }) => ({
+        labels,
+        points: points.flatMap(([at, value]) => Array.from({ length: each }, (_, n) => [at + later + n * shown.step, value])),
+      }));
+    made.load(id, { lines });
   }));
   if (frame !== shown) return;
   beside = made;
