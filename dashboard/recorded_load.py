@@ -310,11 +310,14 @@ def _placed(at: Array, load: RecordedLoad) -> Array:
         of, passed = divmod((cold.asked - load.first_s) / load.step_s, 1.0)
         if of < len(low):
             low[int(of)] = passed if load.evenly else 0.0
+    begin = load.first_s + load.step_s * step
     low, high = low[step], high[step]
-    part = (at - load.first_s) / load.step_s - step
+    part = (at - begin) / load.step_s
     if load.evenly:
         part = _rank(step, 0.5) / counts[step]
-    begin = load.first_s + load.step_s * step
+        # Before and after the run there are none.
+        low = np.maximum(low, -begin / load.step_s)
+        high = np.minimum(high, (load.seconds - begin) / load.step_s)
     moved: Array = begin + load.step_s * (low + part * (high - low))
     return np.minimum(np.maximum(moved, 0.0), load.seconds)
 

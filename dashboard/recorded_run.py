@@ -15,7 +15,7 @@ from dashboard.exposition import Labels
 from dashboard.model import Run
 from dashboard.quantiles import middles, quantiles
 from dashboard.recorded_load import ColdTime, PlaceLoad, RecordedLoad
-from dashboard.replay import DEADLINE_S, Conditions, Outcome
+from dashboard.replay import DEADLINE_S, LONG_AGO, Conditions, Outcome
 from dashboard.source import Histograms, Scalars, Source
 from dashboard.window import Window
 from flash.autoscaler import AutoscalerSettings
@@ -29,7 +29,6 @@ _LATEST_LOOK_S: Final = 3.0
 _COARSEST_S: Final = 2
 _MOST_THROTTLED: Final = 0.01
 _MOST_REQUESTS: Final = 3_000_000
-_LONG_AGO: Final = -1e9
 
 
 class Setting(NamedTuple):
@@ -355,7 +354,7 @@ def _there(lives: Sequence[ContainerLife], run: Run) -> list[float]:
         away = min(end, end if life.draining_at is None else life.draining_at)
         never = life.requested_at is not None and life.live_at is None
         if begin <= run.start < away and not never:
-            found.append(_LONG_AGO if life.live_at is None else life.live_at - run.start)
+            found.append(LONG_AGO if life.live_at is None else life.live_at - run.start)
     return found
 
 

@@ -27,14 +27,16 @@ from flash.autoscaler import (
 )
 from flash.retry import delay_s
 
-__all__ = ["DEADLINE_S", "Conditions", "Outcome", "RequestPlan", "replayed"]
+__all__ = ["DEADLINE_S", "LONG_AGO", "Conditions", "Outcome", "RequestPlan", "replayed"]
 
 Array = NDArray[np.float64]
 Indices = NDArray[np.intp]
 
-
 DEADLINE_S: Final = 120.0
 """How long the load generator tries a refused request again, unless it is told otherwise."""
+
+LONG_AGO: Final = -1e9
+"""When a container became live of which only is known that it was long before the run."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -138,9 +140,6 @@ _GROWING: Final = 32
 _SHORTEST_S: Final = np.array([delay_s(n, rng=_Fixed(0.0)) for n in range(_GROWING)])
 _LONGEST_S: Final = np.array([delay_s(n, rng=_Fixed(1.0)) for n in range(_GROWING)])
 
-# There since long before the run.
-_LONG_AGO: Final = -1e9
-
 
 @dataclass(slots=True)
 class _Container:
@@ -223,8 +222,8 @@ class _Replay:
         count = settings.min_containers
         if len(there) > kept:
             count = max(count, min(len(there), settings.max_containers))
-        more = [_LONG_AGO] * (settings.min_containers - kept)
-        ready = [*more, *there, *[_LONG_AGO] * count][:count]
+        more = [LONG_AGO] * (settings.min_containers - kept)
+        ready = [*more, *there, *[LONG_AGO] * count][:count]
         self._live = [_Container(started=min(0.0, at), ready=at) for at in ready]
         # Until now just these were wanted.
         longest = max(settings.scaleup_window, settings.scaledown_window)

@@ -1,5 +1,7 @@
 """Requests made again from counts, against requests of which the counts were made."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -125,6 +127,17 @@ def test_a_burst_begins_and_ends_within_a_step_and_is_as_dense_there():
     few = [(3, 0.001)] + [(4, 0.001)] * 2
     least = [open_plan(load(place(9, few), steps=9), rng(seed)).at.min() for seed in range(40)]
     assert min(least) < 3.2
+
+
+def test_nothing_is_made_before_the_start_or_after_the_end():
+    steady = place(12, [(step, 0.001) for step in range(12) for _ in range(10)])
+    for evenly in (True, False):
+        whole = load(steady, steps=12, evenly=evenly)
+        within = replace(whole, seconds=10.9, first_s=-0.6)
+        at = open_plan(within, rng()).at
+        assert at.min() > 0
+        assert at.max() < 10.9
+        assert len(np.unique(at)) == 120
 
 
 def test_of_very_many_requests_a_part_stands_for_all():

@@ -48,10 +48,11 @@ CASES = {
         "--users 60 --spawn-rate 60 --arrival-rate 0:20,5:20,5:0,14:0,14:20,18:20,18:0 "
         "--path /work?sleep_ms=200",
     ),
-    # Half of the users are far away, and their requests in flight for longer.
+    # Half of the users are far away, and only their requests are in flight for so long that a
+    # second container is wanted.
     "afar": Case(
         "--region us-east --region ap-south --boot-delay 1.5 --scaledown-window 60 "
-        "--target-concurrency 4 --rtt us-east=0.002 --rtt ap-south=0.2",
+        "--target-concurrency 1 --max-containers 2 --rtt us-east=0.002 --rtt ap-south=0.2",
         "--users 40 --spawn-rate 20 --think-time 1",
     ),
 }
