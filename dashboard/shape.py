@@ -110,7 +110,8 @@ class ShapeReader:
 
     def know(self, series: Iterable[str]) -> None:
         """Take raw texts that were stored before for what has come first."""
-        self._known.update(_label_set(parse_series(raw)) for raw in series)
+        ours = (raw for raw in series if raw.startswith(STORED_PREFIXES))
+        self._known.update(_label_set(parse_series(raw)) for raw in ours)
 
     def start_anew(self) -> None:
         """Let others come first: the target's process has restarted, and counts from zero."""
@@ -135,15 +136,19 @@ class ShapeReader:
             self._name(raw, line) for raw, line in zip(scrape.series, scrape.lines, strict=True)
         ]
         _check_unique(scrape, names)
+        places, new, left_out = self._within_limit(names)
+        shape = _shape(scrape, names, places, left_out)
+        # Nothing is learnt from a page that is refused.
+        self._known |= new
+        self._shape, self._series, self._comments = shape, scrape.series, scrape.comments
         # Texts of series that went away must not pile up.
         self._names = dict(zip(scrape.series, names, strict=True))
-        self._series, self._comments = scrape.series, scrape.comments
-        self._shape = _shape(scrape, names, *self._within_limit(names))
-        return self._shape
+        return shape
 
-    def _within_limit(self, names: list[SeriesName]) -> tuple[list[int], int]:
-        """Where those stand that are stored, and how many label sets had no room."""
+    def _within_limit(self, names: list[SeriesName]) -> tuple[list[int], set[SeriesName], int]:
+        """Where those stand that are stored, their new label sets, and how many had no room."""
         places: list[int] = []
+        new: set[SeriesName] = set()
         left_out: set[SeriesName] = set()
         for place, series in enumerate(names):
             if not series.name.startswith(STORED_PREFIXES) or series.name.endswith("_created"):
@@ -151,13 +156,13 @@ class ShapeReader:
             # Without its start time a process that restarts would not be seen to.
             if series != _PROCESS_STARTED:
                 label_set = _label_set(series)
-                if label_set not in self._known:
-                    if len(self._known) >= self.most_series:
+                if label_set not in self._known and label_set not in new:
+                    if len(self._known) + len(new) >= self.most_series:
                         left_out.add(label_set)
                         continue
-                    self._known.add(label_set)
+                    new.add(label_set)
             places.append(place)
-        return places, len(left_out)
+        return places, new, len(left_out)
 
     def _name(self, raw: str, line: int) -> SeriesName:
         known = self._names.get(raw)

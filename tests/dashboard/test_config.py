@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from dashboard.__main__ import main
 from dashboard.config import Config, configuration, option_parser
 from dashboard.discovery import container_events, container_targets, fixed_targets, platform_of
 from dashboard.errors import ConfigError
@@ -246,3 +247,35 @@ def test_whatever_is_given_is_a_configuration_or_refused_in_one_line_that_says_w
     assert config.port in range(65536)
     assert 1 <= config.series_limit <= 65536
     assert config.retention_s >= 600
+
+
+SUB_COMMANDS = {
+    "check": ("--slo", "--store", "--json", "--junit", "RUN"),
+    "report": ("--output", "--store", "RUN"),
+    "export": ("--output", "--format", "--store", "RUN"),
+}
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.data())
+def test_whatever_a_sub_command_is_given_is_refused_in_one_line_where_there_is_no_store(
+    data: st.DataObject,
+) -> None:
+    command = data.draw(st.sampled_from(sorted(SUB_COMMANDS)))
+    slo = st.sampled_from(
+        ["p99 < 1s", "p101 < 1s", "errors < 1", "p50(us-east) >= 1%", "x", "p99<"]
+    )
+    given = data.draw(
+        st.lists(st.tuples(st.sampled_from(SUB_COMMANDS[command]), VALUES | slo), max_size=4)
+    )
+    arguments = [value if option == "RUN" else f"{option}={value}" for option, value in given]
+    said = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(said):
+            status = main([command, *arguments], {"DASHBOARD_STORE": "/nowhere/s.sqlite"})
+    except SystemExit as ended:
+        status = int(ended.code or 0)
+    assert status == (0 if "-h" in arguments else 2)
+    told = said.getvalue()
+    assert told.startswith(("dashboard: ", "usage: ")) or not told
+    assert "Traceback" not in told

@@ -64,7 +64,7 @@ def read_by_us(text: str) -> Samples | None:
         assert str(refused).startswith(f"line {refused.line}: ")
         return None
     names = [parse_series(raw) for raw in page.series]
-    found = [(name.name, name.labels) for name in names]
+    found = [(name.name.removesuffix("_total"), name.labels) for name in names]
     return dict(zip(found, page.values.tolist(), strict=True))
 
 
@@ -75,9 +75,11 @@ def read_by_the_reference(text: str) -> Samples | None:
         for family in text_string_to_metric_families(text):
             for sample in family.samples:
                 labels = tuple(sorted((k, v) for k, v in sample.labels.items() if v))
-                if (sample.name, labels) in samples or sample.timestamp is not None:
+                # It has the samples of all counters end so, also of those that did not.
+                name = sample.name.removesuffix("_total")
+                if (name, labels) in samples or sample.timestamp is not None:
                     return None
-                samples[sample.name, labels] = sample.value
+                samples[name, labels] = sample.value
     except (ValueError, KeyError, IndexError):
         return None
     return samples

@@ -134,6 +134,24 @@ def test_a_late_scrape_is_sent_again_at_its_own_time(
     asyncio.run(run())
 
 
+def test_a_clock_that_is_set_back_is_followed_at_once(
+    scraped: Scraped, fake_metrics: FakeMetrics
+) -> None:
+    async def run() -> None:
+        bench = Bench(scraped, fake_metrics)
+        bench.now = 5000.0
+        stream = bench.stream()
+        await anext(stream)
+        await anext(stream)
+        await bench.second(5000, 3)
+        await bench.second(1000, 4)
+        await bench.second(1001, 5)
+        assert points(await events(stream, 6)) == [(5000, [3.0]), (1000, [4.0]), (1001, [5.0])]
+        bench.source.close()
+
+    asyncio.run(run())
+
+
 def test_who_comes_back_gets_what_was_missed(scraped: Scraped, fake_metrics: FakeMetrics) -> None:
     async def run() -> None:
         bench = Bench(scraped, fake_metrics)

@@ -16,6 +16,7 @@ from dashboard import embedded, ingest
 from dashboard.app import create_app
 from dashboard.collector import Collector
 from dashboard.config import Config
+from dashboard.errors import ExpositionError
 from dashboard.exposition import read_exposition
 from dashboard.model import Target
 from dashboard.own_metrics import OwnMetrics
@@ -75,6 +76,18 @@ def test_a_histogram_is_one_label_set_and_is_stored_whole_or_not_at_all() -> Non
     shape = ShapeReader(most_series=2).shape_of(read_exposition(text.encode()))
     assert [family.name for family in shape.families] == ["loadgen_a", "loadgen_b"]
     assert (len(shape.series), shape.dropped) == (10, 1)
+
+
+def test_a_page_that_is_refused_teaches_nothing_and_is_refused_again() -> None:
+    reader = ShapeReader(most_series=3)
+    shape = reader.shape_of(read_exposition(page("a")))
+    bad = b"# TYPE loadgen_h histogram\n" + page("x") + b'loadgen_h_bucket{le="one"} 1\n'
+    for _ in range(2):
+        with pytest.raises(ExpositionError, match="line 3: expected a number as le"):
+            reader.shape_of(read_exposition(bad))
+    assert reader.shape_of(read_exposition(page("a"))) is shape
+    shape = reader.shape_of(read_exposition(page("a", "b", "c")))
+    assert stored(shape.families) == {"a", "b", "c"}
 
 
 def test_a_restart_is_seen_beyond_the_limit_and_lets_others_come_first() -> None:
