@@ -186,7 +186,7 @@ class Catalogue:
         places = {} if number is None else self._series.setdefault(number, {})
         if number is not None:
             new = [labels for labels in family.labels if labels not in places]
-            new = new[: MOST_SERIES - self._series_of[target]]
+            new = new[: max(0, MOST_SERIES - self._series_of[target])]
             self._series_of[target] += len(new)
             for labels in new:
                 places[labels] = len(places)
