@@ -17,13 +17,14 @@ from math import isnan
 from pathlib import Path
 from typing import Any, Protocol
 from urllib.parse import urlencode
-from urllib.request import urlopen
+from urllib.request import ProxyHandler, build_opener
 
 import pytest
 import trustme
 
 pytestmark = [pytest.mark.end_to_end, pytest.mark.stack, pytest.mark.timeout(600)]
 
+OPENER = build_opener(ProxyHandler({}))
 ROOT = Path(__file__).parents[2]
 STACK = ROOT / "stack"
 REGIONS = {"us-east", "eu-west", "ap-south"}
@@ -111,7 +112,7 @@ class Processes:
         self._dashboard = self._start_dashboard()
 
     def page(self, url: str) -> str:
-        with urlopen(url, timeout=10) as page:
+        with OPENER.open(url, timeout=10) as page:
             return page.read().decode()
 
     def promtool(self) -> list[str]:
@@ -141,9 +142,18 @@ class Processes:
 
 
 def start_prometheus(
-    start, program, folder: Path, *, port: int, dashboard_port: int, **environ: str
+    start,
+    program,
+    folder: Path,
+    *,
+    port: int,
+    dashboard_port: int,
+    authority: Path | None = None,
 ):
-    """Prometheus as in the stack, but with the addresses that hold here; its files in a folder."""
+    """Prometheus as in the stack, but with the addresses that hold here; its files in a folder.
+
+    ``authority`` has the certificate that those of TLS targets are signed with.
+    """
     copy = folder / "prometheus"
     shutil.copytree(STACK / "prometheus", copy)
     config = (copy / "prometheus.yml").read_text()
@@ -154,13 +164,15 @@ def start_prometheus(
     ):
         assert name in config
         config = config.replace(name, here)
+    if authority is not None:
+        job = "- job_name: flashgauge"
+        config = config.replace(job, f"- tls_config: {{ca_file: {authority}}}\n    {job[2:]}")
     (copy / "prometheus.yml").write_text(config)
     return start(
         f"--config.file={copy / 'prometheus.yml'}",
         f"--storage.tsdb.path={folder / 'tsdb'}",
         f"--web.listen-address=127.0.0.1:{port}",
         program=program("prometheus"),
-        **environ,
     )
 
 
@@ -493,7 +505,7 @@ class Tunnel(BaseHTTPRequestHandler):
     """What a container on Modal is reached through: TLS, then the container's own server."""
 
     def do_GET(self) -> None:
-        with urlopen(f"{self.server.container}{self.path}", timeout=10) as page:
+        with OPENER.open(f"{self.server.container}{self.path}", timeout=10) as page:
             body = page.read()
         self.send_response(200)
         self.send_header("Content-Type", page.headers["Content-Type"])
@@ -528,7 +540,7 @@ def test_a_server_on_modal_is_watched_without_being_woken(
         *(start, program, tmp_path),
         port=metrics_store,
         dashboard_port=board,
-        SSL_CERT_FILE=str(tmp_path / "authority.pem"),
+        authority=tmp_path / "authority.pem",
     )
     prometheus = f"http://127.0.0.1:{metrics_store}"
     (live,) = http.until(
