@@ -33,6 +33,7 @@ from loadgen.request_body import NO_BODY
 from loadgen.request_file import MOST_NAMES, OTHER_NAME, read_body_file, read_request_file
 from loadgen.session import IdSessions, SessionSource
 from loadgen.statistics_feed import StatisticsFeed
+from loadgen.steady_clock import SteadyClock
 from loadgen.step_model import StepModel
 from loadgen.traffic import Traffic, starting_place
 from loadgen.traffic_request import TrafficRequest
@@ -62,9 +63,10 @@ class Generator:
         self.options = options
         # For good: at the start of a run a worker is given its master's options.
         self.recorder = Recorder(options.client_region or os.environ.get("MODAL_REGION") or None)
-        self.feed = StatisticsFeed(environment)
+        self.clock = SteadyClock()  # by which runs begin, go on and end
+        self.feed = StatisticsFeed(environment, clock=self.clock)
         self.runs: list[Run] = []
-        self.started = time.time()
+        self.started = self.clock()
         self.policy = RetryPolicy(options.cold_start_timeout_s)
         self.open_model: OpenModel | None = None  # of the run, if it has one
         self.step_model: StepModel | None = None  # likewise, when a capacity is searched
@@ -185,7 +187,7 @@ class Generator:
 
     def run_started(self) -> None:
         """A run begins now."""
-        started = time.time()
+        started = self.clock()
         moment = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(started))
         options = self.options
         is_open = self.schedule is not None or bool(options.find_capacity)
@@ -208,7 +210,7 @@ class Generator:
         self.recorder.run_ended()
         if self.runs and not self.runs[-1].ended:
             last = self.runs[-1]
-            self.runs[-1] = Run(last.run, last.started, time.time(), last.info)
+            self.runs[-1] = Run(last.run, last.started, self.clock(), last.info)
 
     def _begin_traffic(self) -> None:
         self.traffic = None

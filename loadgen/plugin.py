@@ -10,6 +10,7 @@ from typing import Any, NoReturn
 
 import gevent
 import locust
+from locust import runners as locust_runners
 from locust import stats as locust_stats
 from locust.dispatch import UsersDispatcher
 from locust.env import Environment
@@ -28,6 +29,7 @@ from loadgen.open_load import OpenLoad
 from loadgen.options import Options, add_options
 from loadgen.run_reports import RunReports
 from loadgen.statistics_feed import FLUSH_EVERY_S, next_flush_s
+from loadgen.steady_clock import SteadyClock, keep_time
 from loadgen.user_dispatch import EvenDispatcher
 from loadgen.worker_reports import RECEIPT_MESSAGE, REPORT_MESSAGE, WorkerReports
 
@@ -80,6 +82,11 @@ class _Attached:
         self._runner = runner
         self._web_ui = web_ui
         self._metrics: MetricsServer | None = None
+        self._under_load = False
+        # What Locust tells its processes of each other has to go on by the same clock for ever;
+        # its statistics may follow the machine's between two runs, as ours do.
+        keep_time(locust_runners, SteadyClock())
+        keep_time(locust_stats, generator.clock)
         self._open_load = OpenLoad(generator, runner)
         self._reports: WorkerReports | None = None
         self._of_workers: MasterReports | None = None
@@ -183,6 +190,7 @@ class _Attached:
             except FlashError as error:
                 _log.error("%s; the target stays %s", error, generator.platform.describe())
         self._apply_options(environment)
+        self._under_load = True
         generator.run_started()
 
     def _apply_options(self, environment: Environment) -> None:
@@ -205,6 +213,7 @@ class _Attached:
             # The master calls the run over once its workers say that they stopped: without one more
             # report now the run's last requests would come late.
             self._reports.report(last=True)
+        self._under_load = False
 
     def _on_spawning_complete(self, **_: Any) -> None:
         # Locust may reset its statistics now: what came before belongs to what is forgotten.
@@ -254,6 +263,8 @@ class _Attached:
             else:
                 self._generator.feed.flush()
             self._generator.recorder.settle()
+            if not self._under_load:
+                self._generator.clock.look()
             # Not with the turn of the second: under load a request comes before this to that.
             self._run_reports.tick()
 

@@ -1,7 +1,6 @@
 """Tells of each run by itself when it is over."""
 
 import logging
-import time
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
@@ -162,4 +161,4 @@ class RunReports:
         if self._watch is None:
             return None
         run = next(run for run in reversed(self._generator.runs) if run.run == self._run)
-        return self._watch.summary(run, self._open_load.arrived, now=time.time())
+        return self._watch.summary(run, self._open_load.arrived, now=self._generator.clock())

@@ -248,3 +248,160 @@ def serving() -> Callable[[_Server], AbstractContextManager[_Server]]:
             thread.join(10)
 
     return run
+
+
+@pytest.fixture
+def counting_server(start: Start, http: Http) -> Callable[..., str]:
+    """Start a server that answers at once and tells at ``/served`` how often; its address."""
+
+    def run(host: str = "127.0.0.1") -> str:
+        server = start(str(Path(__file__).with_name("stalling_server.py")), "0", "3600", host)
+        port = int(http.until(server.output, within_s=10, what="the server's port"))
+        return f"http://{host}:{port}"
+
+    return run
+
+
+class Fleet:
+    """A master with a page, two workers that send to a server that counts, and a dashboard.
+
+    ``python`` is what Python is started with for Locust's own arguments to follow; ``host`` is
+    where the master listens.
+    """
+
+    def __init__(
+        self,
+        start: Start,
+        http: Http,
+        ports: Sequence[int],
+        url: str,
+        arguments: Sequence[str],
+        python: Sequence[str],
+        host: str,
+        store: Path,
+    ) -> None:
+        self._start, self._http, self._python, self.url = start, http, python, url
+        web, metrics, self._port, board = ports
+        self._host = host
+        self.web, self.page = f"http://127.0.0.1:{web}", f"http://127.0.0.1:{metrics}/metrics"
+        self.board = f"http://127.0.0.1:{board}"
+        self._began = int(time.time())
+        self._as_master = (
+            *("--master", "--master-bind-host", host, "--master-bind-port", str(self._port)),
+            *("--metrics-port", str(metrics), "--web-port", str(web), "--web-host", "127.0.0.1"),
+            *("--autostart", "--expect-workers", "2", "--flash-url", f"us-east={url}"),
+            *("--stop-timeout", "5", *arguments),
+        )
+        self.dashboard = start(
+            *("-m", "dashboard", "--port", str(board), "--store", str(store)),
+            *("--scrape", self.page),
+        )
+        self.workers: list[Running] = []
+
+    def start_master(self) -> None:
+        self.master = self._start(*self._python, "-f", "loadgen", *self._as_master)
+
+    def start_worker(self, *, program: str = sys.executable, before: Sequence[str] = ()) -> Running:
+        """One more; ``program`` with the arguments ``before`` starts Python if it is not Python."""
+        self.workers.append(
+            self._start(
+                *(*before, *self._python, "-f", "loadgen", "--worker"),
+                *("--master-host", self._host, "--master-port", str(self._port)),
+                *("--flash-url", f"us-east={self.url}"),
+                program=program,
+            )
+        )
+        return self.workers[-1]
+
+    def served(self) -> int:
+        return int(self._http.get(f"{self.url}/served").body)
+
+    def until_served(self, count: int) -> None:
+        self._http.until(
+            lambda: self.served() >= count,
+            within_s=30,
+            what=f"{count} requests are served: {self.master.output()[-3000:]}",
+        )
+
+    def until_changed(self, change: str, count: int = 1, *, within_s: float = 10) -> None:
+        """As many workers as that have joined, were lost, or returned."""
+        self._http.until(
+            lambda: self.total("loadgen_worker_changes_total", change=change) == count,
+            within_s=within_s,
+            what=f"{count} workers {change}: {self.master.output()[-3000:]}",
+        )
+
+    def run_over(self, *, within_s: float = 40) -> dict[str, Any]:
+        """Locust's own table of all requests, once the run is over."""
+
+        def stopped() -> dict[str, Any] | None:
+            # A master without workers calls itself stopped, too.
+            if not self.total("loadgen_run_end_timestamp_seconds"):
+                return None
+            stats = self._http.get(f"{self.web}/stats/requests").json()
+            return stats if stats["state"] == "stopped" else None
+
+        stats = self._http.until(
+            stopped, within_s=within_s, what=f"the run is over: {self.master.output()[-3000:]}"
+        )
+        return next(row for row in stats["stats"] if row["name"] == "Aggregated")
+
+    def total(self, name: str, **labels: str) -> float:
+        return self._http.total(self.page, name, **labels)
+
+    def charted(self) -> dict[int, float | None]:
+        """Good answers per second by second, as the dashboard shows them."""
+        query = f"start={self._began}&end={time.time() + 5:.0f}&step=1"
+        data = self._http.get(f"{self.board}/api/panels/throughput/data?{query}").json()
+        found: dict[int, float | None] = {}
+        for line in data["lines"]:
+            assert all(value is None or value >= 0 for _, value in line["points"])
+            if line["labels"]["outcome"] == "ok":
+                for at, value in line["points"]:
+                    before = found.get(at)
+                    found[at] = before if value is None else value + (before or 0.0)
+        return found
+
+    def assert_charts_tell(self, counted: float) -> dict[int, float | None]:
+        """The dashboard counted as much, and shows no zero from the first answer to the last."""
+        self._http.until(
+            lambda: round(sum(filter(None, self.charted().values())), 6) == counted,
+            within_s=10,
+            what=f"the dashboard counts {counted}: {self.dashboard.output()[-2000:]}",
+        )
+        charted = self.charted()
+        busy = [at for at, value in charted.items() if value]
+        assert [at for at in range(busy[0], busy[-1]) if charted[at] == 0] == []
+        return charted
+
+
+@pytest.fixture
+def fleet(
+    start: Start,
+    http: Http,
+    free_ports: Callable[[int], list[int]],
+    counting_server: Callable[..., str],
+    tmp_path: Path,
+) -> Callable[..., Fleet]:
+    """Start a fleet that sends by an arrival schedule for a while."""
+
+    def run(
+        rate: str,
+        run_time_s: int,
+        *,
+        host: str = "127.0.0.1",
+        server_host: str = "127.0.0.1",
+        python: Sequence[str] = ("-m", "locust"),
+        workers: int = 2,
+    ) -> Fleet:
+        load = ("--arrival-rate", rate, "-u", "24", "-r", "100", "-t", f"{run_time_s}s")
+        made = Fleet(
+            *(start, http, free_ports(4), counting_server(server_host), load, python, host),
+            tmp_path / "fleet.sqlite",
+        )
+        made.start_master()
+        for _ in range(workers):
+            made.start_worker()
+        return made
+
+    return run

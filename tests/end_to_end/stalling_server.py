@@ -1,8 +1,8 @@
 """A server that answers at once, but for a stall at the start of every period, its start included:
 then it does nothing at all.
 
-``python stalling_server.py STALL_SECONDS PERIOD_SECONDS`` prints its port. ``GET /served`` tells
-how many other requests it has answered.
+``python stalling_server.py STALL_SECONDS PERIOD_SECONDS [HOST]`` prints its port. ``GET /served``
+tells how many other requests it has answered.
 """
 
 import asyncio
@@ -33,9 +33,9 @@ class Connection(asyncio.Protocol):
             )
 
 
-async def serve(stall_s: float, period_s: float) -> None:
+async def serve(stall_s: float, period_s: float, host: str) -> None:
     loop = asyncio.get_running_loop()
-    server = await loop.create_server(Connection, "127.0.0.1", 0)
+    server = await loop.create_server(Connection, host, 0)
     print(server.sockets[0].getsockname()[1], flush=True)
     begun = loop.time()
 
@@ -49,4 +49,4 @@ async def serve(stall_s: float, period_s: float) -> None:
 
 
 if __name__ == "__main__":
-    uvloop.run(serve(*map(float, sys.argv[1:])))
+    uvloop.run(serve(*map(float, sys.argv[1:3]), *(sys.argv[3:] or ["127.0.0.1"])))
