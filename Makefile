@@ -36,6 +36,9 @@ audit: .venv/installed ## Look for known vulnerabilities of the dependencies, wi
 	@test -x .venv/audit/bin/pip-audit || { $(BIN)/python -m venv .venv/audit && .venv/audit/bin/pip install --disable-pip-version-check -q pip-audit; }
 	@.venv/audit/bin/pip-audit --strict --disable-pip --no-deps -r constraints.txt
 
+test-long: .venv/installed ## The tests that take minutes each
+	@$(BIN)/python -m pytest -m long $(PYTEST)
+
 stack-files: .venv/installed ## Make the stack's files anew that come from the dashboard's panels
 	@$(BIN)/python -m stack.generate
 

@@ -20,6 +20,7 @@ _log = logging.getLogger("loadgen")
 _LOOK_EVERY_S: Final = 1.0
 _POLL_S: Final = 0.05
 _NOTICED_WITHIN_S: Final = 10.0  # Locust misses a worker that is dead after five seconds or so
+_REGISTERED_WITHIN_S: Final = 10.0
 
 
 class MasterReports:
@@ -32,6 +33,8 @@ class MasterReports:
         self._roll = WorkerRoll()
         self._processes: dict[str, str] = {}  # of workers, by Locust's id
         self._unfinished: set[str] = set()
+        self._registered: set[str] = set()
+        self._claimed: dict[str, float] = {}  # workers of other masters, and when to ask again
         self._quitting = False
         self.results = self._ledger.results
         self.changes = self._roll.changes
@@ -42,7 +45,10 @@ class MasterReports:
     def listen(self) -> None:
         """To workers, and to the end of runs."""
         self._runner.register_message(REPORT_MESSAGE, self._on_report)
-        self._generator.environment.events.test_stopping.add_listener(self._on_test_stopping)
+        events = self._generator.environment.events
+        events.test_stopping.add_listener(self._on_test_stopping)
+        events.worker_connect.add_listener(self._on_worker_connect)
+        self._registered.update(self._runner.clients)
         locusts_quit = self._runner.quit
 
         def quit_() -> None:
@@ -76,7 +82,12 @@ class MasterReports:
         clients = self._runner.clients
         self._unfinished = {client.id for client in (*clients.spawning, *clients.running)}
 
+    def _on_worker_connect(self, client_id: str, **_: Any) -> None:
+        self._registered.add(client_id)
+
     def _on_report(self, msg: Any, **_: Any) -> None:
+        if msg.node_id not in self._registered:
+            self._claim(msg.node_id)
         report: Report = msg.data
         process = report["process"]
         entry = self._ledger.enter(process, report["number"], report["oldest"])
@@ -101,6 +112,26 @@ class MasterReports:
             )
         if report["last"]:
             self._unfinished.discard(msg.node_id)
+
+    def _claim(self, worker: str) -> None:
+        """Have a worker stop what another master told it, and register with this one.
+
+        It is of a master that died and was started anew; by itself it would register with one
+        master only, and leave when that is silent for a minute.
+        """
+        now = time.monotonic()
+        if now < self._claimed.get(worker, 0.0):
+            return
+        # It finishes its requests, and sleeps for as long again before it registers.
+        self._claimed[worker] = (
+            now + 2 * self._runner.environment.stop_timeout + _REGISTERED_WITHIN_S
+        )
+        _log.warning(
+            "worker %s is of a master that was here before: it is told to stop its users and to "
+            "register with this one",
+            worker,
+        )
+        self._runner.send_message("stop", client_id=worker)
 
     # What goes on meanwhile.
 

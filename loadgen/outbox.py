@@ -8,7 +8,13 @@ sent again. What it is told twice it counts once.
 from dataclasses import dataclass
 from typing import Final, Generic, TypedDict, TypeVar
 
-__all__ = ["MOST_UNACKNOWLEDGED", "SEND_AGAIN_AFTER_S", "Outbox", "Receipt"]
+__all__ = [
+    "ACKNOWLEDGED_WITHIN_S",
+    "MOST_UNACKNOWLEDGED",
+    "SEND_AGAIN_AFTER_S",
+    "Outbox",
+    "Receipt",
+]
 
 MOST_UNACKNOWLEDGED: Final = 256
 """So many reports are kept; then the recorder itself keeps what would be in the next ones.
@@ -18,6 +24,9 @@ A worker that stops its users reads nothing meanwhile, for up to twice Locust's 
 
 SEND_AGAIN_AFTER_S: Final = 5.0
 """The oldest report is sent again after so long without its acknowledgement."""
+
+ACKNOWLEDGED_WITHIN_S: Final = 1.0
+"""What takes longer than that may well be lost."""
 
 R = TypeVar("R")
 
@@ -74,6 +83,11 @@ class Outbox(Generic[R]):
         kept[number].due = False
         kept[number].sent_at = now_s
         return number, kept[number].report
+
+    def hasten(self, now_s: float) -> None:
+        """Have all sent again that should have been acknowledged by now: it is the last chance."""
+        for one in self._kept.values():
+            one.due = one.due or now_s - one.sent_at > ACKNOWLEDGED_WITHIN_S
 
     def not_sent(self, number: int) -> None:
         """It could not be sent after all."""

@@ -83,6 +83,9 @@ class WorkerReports:
         if last or not outbox.full:
             # Between these two nobody else may run.
             outbox.put((self._recorder.take(), self._statistics(), last))
+        if last:
+            # Locust reads nothing for a while after this, no receipt either.
+            outbox.hasten(self._clock())
         while (due := outbox.next_due(self._clock())) is not None:
             number, (recorded, statistics, was_last) = due
             report = Report(

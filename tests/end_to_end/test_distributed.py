@@ -37,7 +37,7 @@ def test_a_worker_that_is_killed_takes_with_it_a_second_at_most(fleet):
     ran.assert_charts_tell(counted)
 
 
-@pytest.mark.parametrize("frozen_s", [7])
+@pytest.mark.parametrize("frozen_s", [7, pytest.param(30, marks=pytest.mark.long)])
 def test_a_worker_that_was_frozen_and_one_that_comes_late_leave_the_counts_exact(
     fleet, http, frozen_s
 ):

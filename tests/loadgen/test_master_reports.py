@@ -43,9 +43,13 @@ class Bench:
             self.recorder.channel("us-east", "sticky").answered(200, 0.0, 0.0, 0.1, 0.2)
         self.taken = times
 
-    def receive(self, report) -> None:
-        message = SimpleNamespace(type=REPORT_MESSAGE, data=report, node_id="w")
-        self.runner.handle_message("w", message)
+    def receive(self, report, worker: str = "w") -> None:
+        message = SimpleNamespace(type=REPORT_MESSAGE, data=report, node_id=worker)
+        self.runner.handle_message(worker, message)
+
+    def register(self, worker: str) -> None:
+        message = SimpleNamespace(type="client_ready", data=-1, node_id=worker)
+        self.runner.handle_message(worker, message)
 
     def _statistics(self) -> dict:
         count, self.taken = self.taken, 0
@@ -157,3 +161,23 @@ def test_workers_that_are_lost_are_counted_and_told(bench, caplog):
     bench.master.look()
     assert bench.master.changes == {"joined": 1, "lost": 1, "returned": 1}
     assert "worker w is lost, with what it had not reported" in caplog.text
+
+
+def test_a_worker_of_another_master_is_counted_and_told_once_to_register_here(bench, caplog):
+    bench.answer(3)
+    for _ in range(3):
+        bench.worker.report()
+    for report in bench.wire:
+        bench.receive(report, "stray")
+    assert bench.counts() == (3, 3)
+    assert [one for one in bench.sent if one[0] == "stop"] == [("stop", None, "stray")]
+    assert caplog.text.count("worker stray is of a master that was here before") == 1
+
+
+def test_a_worker_that_has_registered_here_is_never_told_that(bench):
+    bench.register("new")
+    del bench.runner.clients["new"]  # it stopped, and will say itself when it is ready again
+    for worker in ("new", "w"):
+        bench.worker.report()
+        bench.receive(bench.wire[-1], worker)
+    assert [one for one in bench.sent if one[0] == "stop"] == []

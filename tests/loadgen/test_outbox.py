@@ -1,4 +1,9 @@
-from loadgen.outbox import MOST_UNACKNOWLEDGED, SEND_AGAIN_AFTER_S, Outbox
+from loadgen.outbox import (
+    ACKNOWLEDGED_WITHIN_S,
+    MOST_UNACKNOWLEDGED,
+    SEND_AGAIN_AFTER_S,
+    Outbox,
+)
 
 
 def due(outbox: Outbox[str], now_s: float) -> list[tuple[int, str]]:
@@ -72,3 +77,14 @@ def test_it_is_full_until_something_is_acknowledged():
     assert outbox.full
     outbox.acknowledged(1, [])
     assert not outbox.full
+
+
+def test_all_that_is_overdue_can_be_sent_again_at_once_but_nothing_that_was_just_sent():
+    outbox = filled("a", "b")
+    due(outbox, 10.0)
+    outbox.put("c")
+    due(outbox, 10.5)
+    outbox.hasten(10.1 + ACKNOWLEDGED_WITHIN_S)
+    assert due(outbox, 11.1) == [(1, "a"), (2, "b")]
+    outbox.hasten(11.2)
+    assert due(outbox, 11.2) == []
