@@ -14,7 +14,7 @@ from locust import runners as locust_runners
 from locust import stats as locust_stats
 from locust.dispatch import UsersDispatcher
 from locust.env import Environment
-from locust.runners import MasterRunner, Runner, WorkerRunner
+from locust.runners import STATE_SPAWNING, STATE_STOPPED, MasterRunner, Runner, WorkerRunner
 
 from flash.platform import FlashError
 from loadgen.capacity_load import CapacityLoad, prepare_search
@@ -191,6 +191,10 @@ class _Attached:
                 _log.error("%s; the target stays %s", error, generator.platform.describe())
         self._apply_options(environment)
         self._under_load = True
+        if isinstance(self._runner, WorkerRunner) and self._runner.state == STATE_STOPPED:
+            # Locust's worker says so only when all users are there, and until then takes no stop:
+            # it would go on spawning, and its master, which thinks it gone, would have it quit.
+            self._runner.update_state(STATE_SPAWNING)
         generator.run_started()
 
     def _apply_options(self, environment: Environment) -> None:
@@ -214,6 +218,8 @@ class _Attached:
             # report now the run's last requests would come late.
             self._reports.report(last=True)
         self._under_load = False
+        # The users of the run are garbage now, and were kept from being found.
+        gc.collect()
 
     def _on_spawning_complete(self, **_: Any) -> None:
         # Locust may reset its statistics now: what came before belongs to what is forgotten.
