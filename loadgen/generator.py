@@ -12,8 +12,9 @@ import gevent
 from locust.env import Environment
 from locust.runners import WorkerRunner
 
+from flash.local_edge import LocalEdgePlatform
 from flash.modal_platform import ModalPlatform
-from flash.platform import Platform, TargetError
+from flash.platform import Platform, PlatformUnreachableError, TargetError
 from flash.proxy_token import ProxyToken
 from flash.target import TargetOptions, resolve_target
 from loadgen.arrival_schedule import RateSchedule
@@ -46,6 +47,8 @@ _ATTRIBUTE: Final = "flashgauge"
 _MOST_RUNS: Final = 100
 _MADE_WITHIN_S: Final = 60.0
 _LOOK_EVERY_S: Final = 0.02
+_EDGE_WITHIN_S: Final = 10.0  # who starts all parts at once does not say in which order they come
+_ASK_EVERY_S: Final = 0.2
 
 
 class Generator:
@@ -78,14 +81,17 @@ class Generator:
         self._probes: dict[str, Probe] = {}
         self._host: str | None = None
         self.sessions: SessionSource = IdSessions()
-        self.find_target()
+        self.find_target(edge_within_s=_EDGE_WITHIN_S)
         setattr(environment, _ATTRIBUTE, self)
 
     def __repr__(self) -> str:
         return f"<Generator for {self.platform.describe()}>"
 
-    def find_target(self) -> None:
-        """Look the target up, also again after its host was changed on Locust's page."""
+    def find_target(self, *, edge_within_s: float = 0.0) -> None:
+        """Look the target up, also again after its host was changed on Locust's page.
+
+        A local edge that is named has ``edge_within_s`` seconds to answer.
+        """
         options = self.options
         self._host = self.environment.host
         given = TargetOptions(
@@ -99,7 +105,7 @@ class Generator:
         )
         platform = resolve_target(given, os.environ)
         sessions = self._sessions_of(platform)
-        self.urls: Mapping[str, str] = platform.flash_urls()
+        self.urls: Mapping[str, str] = _flash_urls(platform, edge_within_s)
         self.platform: Platform = platform
         self.sessions = sessions
 
@@ -267,6 +273,21 @@ def _client_config(options: Options) -> ClientConfig:
     token = ProxyToken.from_env(os.environ)
     secrets_of_target = {} if token is None else token.headers()
     return ClientConfig(headers={**DEFAULT_HEADERS, **secrets_of_target, **dict(options.headers)})
+
+
+def _flash_urls(platform: Platform, edge_within_s: float) -> Mapping[str, str]:
+    give_up = time.monotonic() + edge_within_s
+    told = False
+    while True:
+        try:
+            return platform.flash_urls()
+        except PlatformUnreachableError as error:
+            if not isinstance(platform, LocalEdgePlatform) or time.monotonic() >= give_up:
+                raise
+            if not told:
+                _log.warning("%s; it has %g s to come", error, edge_within_s)
+                told = True
+            gevent.sleep(_ASK_EVERY_S)
 
 
 def _awaited(environment: Environment) -> object:

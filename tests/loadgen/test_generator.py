@@ -9,6 +9,8 @@ import pytest
 from locust.env import Environment
 from locust.runners import WorkerRunner
 
+from flash.local_edge import LocalEdgePlatform
+from flash.platform import PlatformUnreachableError
 from loadgen.arrival_schedule import ArrivalProcess, RateSchedule
 from loadgen.cold_start_policy import ColdStartPolicy
 from loadgen.errors import UsageError
@@ -88,6 +90,36 @@ def test_a_worker_told_to_start_users_before_its_target_is_known_waits_for_it():
     assert not asking.ready()
     made = Generator(environment, OPTIONS)
     assert asking.get(timeout=10) is made
+
+
+class Edge(LocalEdgePlatform):
+    """A local edge that does not answer to the first questions."""
+
+    def __init__(self, refuses: int) -> None:
+        super().__init__("http://127.0.0.1:1")
+        self.refuses = refuses
+
+    def flash_urls(self) -> dict[str, str]:
+        if self.refuses:
+            self.refuses -= 1
+            raise PlatformUnreachableError("no local edge answers at http://127.0.0.1:1")
+        return {"us-east": "http://127.0.0.1:7401"}
+
+
+def test_a_local_edge_that_is_still_starting_is_waited_for_and_that_is_told_once(
+    monkeypatch, caplog
+):
+    monkeypatch.setattr("loadgen.generator.resolve_target", lambda *_: Edge(refuses=2))
+    assert Generator(Environment(), Options()).urls == {"us-east": "http://127.0.0.1:7401"}
+    assert caplog.text.count("no local edge answers at http://127.0.0.1:1; it has 10 s") == 1
+
+
+def test_a_target_that_is_looked_up_again_is_not_waited_for(monkeypatch):
+    generator = Generator(Environment(), OPTIONS)
+    monkeypatch.setattr("loadgen.generator.resolve_target", lambda *_: Edge(refuses=1))
+    with pytest.raises(PlatformUnreachableError):
+        generator.find_target()
+    assert generator.urls == {"us-east": "http://127.0.0.1:1"}
 
 
 def test_locust_s_host_variable_goes_behind_the_other_variables(monkeypatch):
