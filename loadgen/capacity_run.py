@@ -71,8 +71,9 @@ class RegionCapacity:
 class CapacityRun:
     """One search, of one region after the other, since they share the server's containers.
 
-    ``offered`` is the rate per second that it tries now, ``None`` between two.
-    ``sleep`` waits so many seconds; ``say`` is told each step.
+    ``offered`` is the rate per second that it tries now, ``None`` between two. One that the
+    generator did not make is offered once more, and only then believed to be its limit.
+    ``sleep`` waits so many seconds; ``say`` is told each step, the first try of such a rate too.
     """
 
     def __init__(
@@ -105,17 +106,26 @@ class CapacityRun:
     def _search(self, capacity: RegionCapacity) -> None:
         plan, region = self.plan, capacity.region
         while (rate := next_rate(plan.rates, plan.resolution, capacity.tried)) is not None:
-            told = self._offer(region, rate)
-            self._sleep(plan.settle_s)
-            before = self._fleet.look()
-            self._sleep(plan.hold_s)
-            after = self._fleet.look()
-            step = judge(plan.objectives, region, rate=rate, before=before, after=after, told=told)
+            step = self._hold(region, rate)
+            if step.verdict is Verdict.LIMITED:
+                # What kept the generator from it once, as other work on its machine, may be over.
+                self._say(region, step)
+                self._drain(region)
+                step = self._hold(region, rate)
             capacity.steps.append(step)
             self._say(region, step)
             if step.verdict is not Verdict.HELD:
                 self._drain(region)
         self._drain(region)
+
+    def _hold(self, region: str, rate: float) -> CapacityStep:
+        plan = self.plan
+        told = self._offer(region, rate)
+        self._sleep(plan.settle_s)
+        before = self._fleet.look()
+        self._sleep(plan.hold_s)
+        after = self._fleet.look()
+        return judge(plan.objectives, region, rate=rate, before=before, after=after, told=told)
 
     def _warm_up(self, region: str) -> None:
         if not self.plan.warmup_s:

@@ -25,7 +25,7 @@ def server(start, http):
     return run
 
 
-def locust(*arguments: str, objectives: str = "p90<150ms,errors<1%") -> tuple[str, ...]:
+def locust(*arguments: str, objectives: str = "p90<300ms,errors<1%") -> tuple[str, ...]:
     return (
         *("-m", "locust", "-f", "loadgen", "--headless", "--only-summary"),
         *("--find-capacity", objectives, "--capacity-hold", "2", "--capacity-settle", "1"),
@@ -52,8 +52,8 @@ def first_row(output: str) -> list[str]:
 
 
 def test_each_region_s_capacity_is_found_within_the_resolution(start, server, free_ports):
-    """4 slots of 44 ms are 91/s, and 8 of them 182/s; the first is at zero for 2 s at first."""
-    east, west = server(4, 0.044, 2.0), server(8, 0.044)
+    """18 slots of 200 ms are 90/s, and 36 of them 180/s; the first is at zero for 2 s at first."""
+    east, west = server(18, 0.2, 2.0), server(36, 0.2)
     ran = start(
         *locust("--flash-url", f"us-east={east}", "--flash-url", f"eu-west={west}"),
         *("--metrics-port", str(free_ports(1)[0])),
@@ -62,19 +62,19 @@ def test_each_region_s_capacity_is_found_within_the_resolution(start, server, fr
     output = ran.output()
     rates = found(output)
     assert set(rates) == {"us-east", "eu-west"}, output
-    assert 4 / 0.044 / (1 + RESOLUTION) <= rates["us-east"] <= 4 / 0.044, output
-    assert 8 / 0.044 / (1 + RESOLUTION) <= rates["eu-west"] <= 8 / 0.044, output
+    assert 90 / (1 + RESOLUTION) <= rates["us-east"] <= 90, output
+    assert 180 / (1 + RESOLUTION) <= rates["eu-west"] <= 180, output
     assert FIRST.findall(output)[0] == ("us-east", "40", "held")
     offered, answered, requests, p90, errors, verdict = first_row(output)
     assert float(offered) == pytest.approx(40, abs=1)
     assert float(answered) == pytest.approx(40, abs=1.5)
     assert int(requests) == pytest.approx(80, abs=3)
-    assert float(p90) == pytest.approx(44, rel=0.2)
+    assert float(p90) == pytest.approx(200, rel=0.1)
     assert (errors, verdict) == ("0.000%", "held")
 
 
 def test_a_master_finds_it_with_two_workers(start, server, free_ports):
-    url = server(4, 0.044)
+    url = server(18, 0.2)
     metrics, master = free_ports(2)
     ran = start(
         *locust("--flash-url", f"us-east={url}", "--metrics-port", str(metrics)),
@@ -86,7 +86,7 @@ def test_a_master_finds_it_with_two_workers(start, server, free_ports):
     assert ran.wait(within_s=110) == 0, ran.output()
     assert [worker.wait(within_s=20) for worker in workers] == [0, 0]
     output = ran.output()
-    assert 4 / 0.044 / (1 + RESOLUTION) <= found(output)["us-east"] <= 4 / 0.044, output
+    assert 90 / (1 + RESOLUTION) <= found(output)["us-east"] <= 90, output
     # Both workers' requests are there, and those of no other time.
     offered, _, requests, *_ = first_row(output)
     assert float(offered) == pytest.approx(40, abs=1)

@@ -108,7 +108,9 @@ def searched(simulated, of_plan):
         of_plan, simulated, sleep=simulated.sleep, say=lambda region, step: told.append(region)
     )
     run.search(list(simulated.regions))
-    assert told == [one.region for one in run.found for _ in one.steps]
+    limited = [step for one in run.found for step in one.steps if step.verdict is Verdict.LIMITED]
+    assert len(told) == len(limited) + sum(len(one.steps) for one in run.found)
+    assert sorted(set(told), key=told.index) == [one.region for one in run.found]
     assert all(one.is_complete for one in run.found)
     return run.found
 
@@ -171,6 +173,27 @@ def test_the_generator_s_limit_is_not_taken_for_the_server_s():
     assert found.rate == pytest.approx(205, rel=0.06)
     assert found.ceiling.verdict is Verdict.LIMITED
     assert "found no user free" in found.ceiling.reason
+
+
+def test_a_generator_that_was_kept_from_a_rate_once_is_given_another_chance():
+    simulated = Simulated({"us-east": 100}, makes=1.0)
+
+    def sleep(seconds):
+        simulated.sleep(seconds)
+        simulated.makes = float("inf")  # what was in its way is gone
+
+    said = []
+    run = CapacityRun(
+        plan(warmup_s=0.0, settle_s=10.0, hold_s=0.5),
+        simulated,
+        sleep=lambda seconds: simulated.sleep(seconds) if seconds == 10.0 else sleep(seconds),
+        say=lambda region, step: said.append(step.verdict),
+    )
+    run.search(["us-east"])
+    (found,) = run.found
+    assert said[:2] == [Verdict.LIMITED, Verdict.HELD]
+    assert [step.rate for step in found.steps[:2]] == [10, 20]
+    assert Verdict.LIMITED not in [step.verdict for step in found.steps]
 
 
 def test_the_highest_rate_may_be_held():
