@@ -47,15 +47,22 @@ def marked(mark: str) -> list[psutil.Process]:
     return found
 
 
-def command_of(process: psutil.Process) -> str:
+def command_of(process: psutil.Process) -> list[str]:
+    """Its words; none of a process that has ended meanwhile."""
     try:
-        return " ".join(process.cmdline())
+        return process.cmdline()
     except psutil.Error:
-        return ""
+        return []
 
 
 def of_part(mark: str, words: str) -> list[psutil.Process]:
-    return [p for p in marked(mark) if words in command_of(p) and "-c" not in p.cmdline()[:2]]
+    """The processes of a part, without the shells that they were started by."""
+    found = []
+    for process in marked(mark):
+        command = command_of(process)
+        if words in " ".join(command) and "-c" not in command[:2]:
+            found.append(process)
+    return found
 
 
 def assert_nothing_left(http, mark: str) -> None:
@@ -136,11 +143,31 @@ def test_a_part_that_dies_stops_the_others_and_is_named(demo, http, words, part)
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-def test_a_signal_at_any_time_leaves_nothing(demo, http, number) -> None:
+def test_a_signal_while_it_starts_leaves_nothing(demo, http, number) -> None:
     running = demo()
     http.until(lambda: marked(running.mark)[1:], within_s=20, what="the first part starts")
     os.kill(running.process.pid, number)
     assert running.wait(within_s=25) == 0, running.output()
+    assert_nothing_left(http, running.mark)
+
+
+@pytest.mark.parametrize("moment", ["the edge answers", "a container starts", "requests are made"])
+def test_ctrl_c_at_any_moment_leaves_nothing_also_if_it_comes_twice(demo, http, moment) -> None:
+    running = demo()
+    admin = f"http://127.0.0.1:{running.ports['edge-admin']}"
+    metrics = f"http://127.0.0.1:{running.ports['metrics']}/metrics"
+    come = {
+        "the edge answers": lambda: http.get(f"{admin}/healthz").status == 200,
+        "a container starts": lambda: http.get(f"{admin}/containers").json(),
+        "requests are made": lambda: http.total(metrics, "loadgen_requests_total", outcome="ok"),
+    }[moment]
+    http.until(come, within_s=60, what=moment)
+    # A terminal sends it to everybody in the group.
+    os.killpg(running.process.pid, signal.SIGINT)
+    http.until(lambda: "SIGINT received" in running.output(), within_s=10, what="it is heard")
+    os.killpg(running.process.pid, signal.SIGINT)
+    assert running.wait(within_s=25) == 0, running.output()
+    assert running.output().rstrip().endswith("demo: stopped")
     assert_nothing_left(http, running.mark)
 
 
