@@ -5,7 +5,11 @@ PYTHON ?= python3
 BIN := .venv/bin
 SOURCES := target_app flash loadgen dashboard stack tests benchmarks docs/chat_completions.py demo.py
 
+<<<<<<< HEAD
 .PHONY: help demo test test-stack stack-files lint format plotly bench-loadgen bench-dashboard bench-edge bench-memory bench-scaling accuracy clean test-advisor bench-cold-starts test-long audit
+=======
+.PHONY: help demo test test-stack stack-files lint format bench-loadgen bench-dashboard bench-edge bench-memory bench-scaling accuracy soak test-long clean
+>>>>>>> ec66be8 (Soak the whole chain, and tell what is promised)
 
 help: ## What can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 24
@@ -38,6 +42,9 @@ audit: .venv/installed ## Look for known vulnerabilities of the dependencies, wi
 
 test-long: .venv/installed ## The tests that take minutes each
 	@$(BIN)/python -m pytest -m long $(PYTEST)
+
+soak: .venv/installed ## Half an hour of everything at a steady rate; SOAK='--minutes 3' for less
+	@$(BIN)/python -m benchmarks.soak $(SOAK)
 
 stack-files: .venv/installed ## Make the stack's files anew that come from the dashboard's panels
 	@$(BIN)/python -m stack.generate

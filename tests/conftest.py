@@ -12,6 +12,11 @@ settings.register_profile("unhurried", deadline=None)
 settings.load_profile("unhurried")
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Have those begin first that take longest: the others are done beside them."""
+    items.sort(key=lambda item: item.get_closest_marker("first") is None)
+
+
 @pytest.fixture(scope="session")
 def program() -> Callable[[str], str]:
     """Finds an installed program; without it the test is skipped, but fails in CI."""
