@@ -7,9 +7,10 @@ SOURCES := target_app flash loadgen dashboard stack tests benchmarks docs/chat_c
 
 <<<<<<< HEAD
 .PHONY: help demo test test-stack stack-files lint format plotly bench-loadgen bench-dashboard bench-edge bench-memory bench-scaling accuracy clean test-advisor bench-cold-starts test-long audit
-=======
 .PHONY: help demo test test-stack stack-files lint format bench-loadgen bench-dashboard bench-edge bench-memory bench-scaling accuracy soak test-long clean
->>>>>>> ec66be8 (Soak the whole chain, and tell what is promised)
+=======
+.PHONY: help demo test test-stack test-floods stack-files lint format bench-loadgen bench-dashboard bench-edge bench-memory bench-scaling accuracy clean
+>>>>>>> 2423e32 (Break containers and edge under load, and account for every request)
 
 help: ## What can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 24
@@ -45,6 +46,8 @@ test-long: .venv/installed ## The tests that take minutes each
 
 soak: .venv/installed ## Half an hour of everything at a steady rate; SOAK='--minutes 3' for less
 	@$(BIN)/python -m benchmarks.soak $(SOAK)
+test-floods: .venv/installed ## Full-size floods of the edge, and long fuzzing; a quarter of an hour
+	@$(BIN)/python -m pytest -m floods $(PYTEST)
 
 stack-files: .venv/installed ## Make the stack's files anew that come from the dashboard's panels
 	@$(BIN)/python -m stack.generate

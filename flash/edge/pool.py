@@ -89,6 +89,7 @@ class ContainerPool:
         self._stepped = self._since
         self._wake = asyncio.Event()
         self._closing = False
+        self._hurried = False
         self._failures = 0
         self._not_before = 0.0
 
@@ -207,7 +208,8 @@ class ContainerPool:
                 await asyncio.wait(left)
 
     def hurry(self) -> None:
-        """End every container now."""
+        """End every container now, and those that are just being started."""
+        self._hurried = True
         for container in self.containers():
             self.kill(container)
 
@@ -301,6 +303,8 @@ class ContainerPool:
             self._failed(container, "exited", f"cannot be started: {error}")
             return
         self.events.add("process_started", container.task_id)
+        if self._hurried:
+            container.process.kill()
         ended = asyncio.ensure_future(container.process.ended())
         stopped = asyncio.ensure_future(container.stop_asked.wait())
         try:

@@ -12,6 +12,7 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +38,18 @@ class Answer:
 
     def json(self) -> Any:
         return json.loads(self.body)
+
+
+def marked(mark: str) -> list[psutil.Process]:
+    """All processes whose environment has a mark."""
+    found = []
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error, OSError):
+            if process.status() != psutil.STATUS_ZOMBIE and (
+                process.environ().get("EDGE_TEST_MARK") == mark
+            ):
+                found.append(process)
+    return found
 
 
 class Edge:
@@ -94,14 +107,7 @@ class Edge:
 
     def processes(self) -> list[psutil.Process]:
         """The edge, its containers and its reaper, as far as they live."""
-        found = []
-        for process in psutil.process_iter():
-            with contextlib.suppress(psutil.Error, OSError):
-                if process.status() != psutil.STATUS_ZOMBIE and (
-                    process.environ().get("EDGE_TEST_MARK") == self.mark
-                ):
-                    found.append(process)
-        return found
+        return marked(self.mark)
 
     def end(self) -> None:
         for number in (signal.SIGTERM, signal.SIGTERM, signal.SIGKILL):
@@ -295,9 +301,12 @@ def test_a_real_websocket_passes(start) -> None:
     until(lambda: edge.containers()[0]["in_flight"] == 0, what="the socket is closed")
 
 
-def test_large_bodies_pass_both_ways_in_little_memory(start) -> None:
+@pytest.mark.parametrize(
+    "size", [100_000_000, pytest.param(1_000_000_000, marks=pytest.mark.floods)]
+)
+def test_large_bodies_pass_both_ways_in_little_memory(start, size) -> None:
     edge = start(live=1)
-    size, block = 200_000_000, os.urandom(1 << 16) * 16
+    block = os.urandom(1 << 16) * 16
     resident = psutil.Process(edge.process.pid).memory_info().rss
     most = 0
     with socket.create_connection(("127.0.0.1", edge.region), timeout=20) as peer:
@@ -326,6 +335,7 @@ def test_large_bodies_pass_both_ways_in_little_memory(start) -> None:
             got += len(data)
             most = max(most, psutil.Process(edge.process.pid).memory_info().rss)
         thread.join()
+    print(f"{size:,} bytes each way: {(most - resident) / 1e6:.0f} MB more at most")
     assert most - resident < 50_000_000
 
 
@@ -335,6 +345,62 @@ def test_the_end_of_a_killed_edge_is_the_end_of_its_containers(start) -> None:
     edge.process.kill()
     edge.process.wait(5)
     until(lambda: not edge.processes(), what="nothing is left", within_s=5)
+
+
+@pytest.mark.parametrize(
+    "signals",
+    [
+        pytest.param((signal.SIGTERM,), id="term"),
+        pytest.param((signal.SIGTERM, signal.SIGTERM), id="term twice"),
+        pytest.param((signal.SIGINT,), id="interrupt"),
+    ],
+)
+def test_a_signal_at_any_moment_of_the_start_leaves_no_process(tmp_path, signals) -> None:
+    mark = uuid.uuid4().hex
+    command = [
+        *(sys.executable, "-m", "flash.edge", "--region", "us-east", "--no-rtt"),
+        *("--admin-port", "0", "--first-port", "0", "--boot-delay", "0.05"),
+        *("--min-containers", "4", "--exit-grace-period", "0", "--", *SERVER),
+    ]
+    with (tmp_path / "output.txt").open("wb") as output:
+        for tenth in (0, 3, 5, 6, 8):
+            edge = subprocess.Popen(
+                command,
+                env={**os.environ, "EDGE_TEST_MARK": mark},
+                stdout=subprocess.DEVNULL,
+                stderr=output,
+                # What a shell starts in the background ignores it.
+                preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),
+            )
+            time.sleep(tenth / 10)
+            for number in signals:
+                edge.send_signal(number)
+            # A signal before the edge is ready for it ends it as it would end any program.
+            assert edge.wait(20) in (0, *(-number for number in signals), 1, 130)
+    until(lambda: not marked(mark), what=f"nothing is left: {marked(mark)}")
+    if signal.SIGINT not in signals:
+        assert "Traceback" not in (tmp_path / "output.txt").read_text()
+
+
+def test_a_second_edge_on_the_same_ports_ends_and_disturbs_nobody(start) -> None:
+    edge = start(live=1)
+    (container,) = edge.live()
+    mark = uuid.uuid4().hex
+    ports = ("--admin-port", str(edge.admin), "--first-port", str(edge.region))
+    for _ in range(2):
+        done = subprocess.run(
+            [sys.executable, "-m", "flash.edge", "--region", "us-east", "--no-rtt", *ports],
+            env={**os.environ, "EDGE_TEST_MARK": mark},
+            capture_output=True,
+            text=True,
+            timeout=20,
+            check=False,
+        )
+        assert done.returncode == 2
+        assert len(done.stderr.splitlines()) == 1
+        assert f"port {edge.admin}" in done.stderr
+    assert marked(mark) == []
+    assert edge.ask().headers["x-edge-container"] == container
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

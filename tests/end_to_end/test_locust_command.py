@@ -120,6 +120,24 @@ def test_a_mistake_on_the_command_line_is_told_without_a_trace(
     assert "Traceback" not in locust.output()
 
 
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("think-time = soon", "argument --think-time: expected a number from 0 to 86400, got"),
+        ("think-tyme = 1", "unrecognized arguments: --think-tyme=1"),
+    ],
+)
+def test_a_mistake_in_a_configuration_file_is_told_without_a_trace(
+    start, tmp_path, line, said
+) -> None:
+    file = tmp_path / "locust.conf"
+    file.write_text(f"headless = true\nhost = http://127.0.0.1:1\n{line}\n")
+    locust = start("-m", "locust", "-f", "loadgen", "--config", str(file))
+    assert locust.wait(within_s=30) == 2
+    assert said in locust.output()
+    assert "Traceback" not in locust.output()
+
+
 def test_the_package_as_a_command_is_locust_with_its_options_in_the_help(start) -> None:
     locust = start("-m", "loadgen", "--help")
     assert locust.wait(within_s=30) == 0
