@@ -5,12 +5,8 @@ PYTHON ?= python3
 BIN := .venv/bin
 SOURCES := target_app flash loadgen dashboard stack tests benchmarks docs/chat_completions.py demo.py
 
-<<<<<<< HEAD
-.PHONY: help demo test test-stack stack-files lint format plotly bench-loadgen bench-dashboard bench-edge bench-memory bench-scaling accuracy clean test-advisor bench-cold-starts test-long audit
-.PHONY: help demo test test-stack stack-files lint format bench-loadgen bench-dashboard bench-edge bench-memory bench-scaling accuracy soak test-long clean
-=======
-.PHONY: help demo test test-stack test-floods stack-files lint format bench-loadgen bench-dashboard bench-edge bench-memory bench-scaling accuracy clean
->>>>>>> 2423e32 (Break containers and edge under load, and account for every request)
+.PHONY: help demo test test-advisor test-floods test-long test-stack soak audit stack-files lint format plotly
+.PHONY: bench-cold-starts bench-dashboard bench-edge bench-loadgen bench-memory bench-scaling accuracy clean
 
 help: ## What can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 24
@@ -37,15 +33,13 @@ test-stack: .venv/installed ## The metrics stack, whole: in a Docker engine if o
 test-long: .venv/installed ## What takes minutes: kills, floods and outages of docs/reliability.md in their long form
 	@$(BIN)/python -m pytest -m long $(PYTEST)
 
-audit: .venv/installed ## Look for known vulnerabilities of the dependencies, with pip-audit; asks pypi.org
+audit: .venv/installed ## Look for known vulnerabilities of the dependencies, with pip-audit; asks an index on the internet
 	@test -x .venv/audit/bin/pip-audit || { $(BIN)/python -m venv .venv/audit && .venv/audit/bin/pip install --disable-pip-version-check -q pip-audit; }
 	@.venv/audit/bin/pip-audit --strict --disable-pip --no-deps -r constraints.txt
 
-test-long: .venv/installed ## The tests that take minutes each
-	@$(BIN)/python -m pytest -m long $(PYTEST)
-
 soak: .venv/installed ## Half an hour of everything at a steady rate; SOAK='--minutes 3' for less
 	@$(BIN)/python -m benchmarks.soak $(SOAK)
+
 test-floods: .venv/installed ## Full-size floods of the edge, and long fuzzing; a quarter of an hour
 	@$(BIN)/python -m pytest -m floods $(PYTEST)
 

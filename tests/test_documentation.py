@@ -20,8 +20,8 @@ from locust.argument_parser import get_parser
 from locust.env import Environment
 from prometheus_client import CollectorRegistry
 
-import dashboard.advise
 import benchmarks.bench_cold_starts
+import dashboard.advise
 import dashboard.check
 import dashboard.compare
 import dashboard.config
