@@ -110,7 +110,8 @@ class FakeTarget:
             protocol_version = "HTTP/1.1"
 
             def do_GET(self) -> None:
-                target.visitors.add(self.headers["User-Agent"].partition("/")[0])
+                if self.path == "/metrics":
+                    target.visitors.add(self.headers["User-Agent"].partition("/")[0])
                 body = target.answer()
                 self.send_response(target.status)
                 self.send_header("Content-Type", "text/plain; version=0.0.4")
@@ -299,8 +300,10 @@ def start_prometheus(program: Callable[[str], str], tmp_path: Path) -> Iterator[
         reader = threading.Thread(target=lambda: [told.put(line) for line in process.stderr or ()])
         reader.start()
         started.append((process, reader))
-        url = ""
-        while "ready to receive web requests" not in (line := told.get(timeout=20)):
+        url, ready = "", False
+        while not (url and ready):  # it says both, in either order
+            line = told.get(timeout=20)
+            ready = ready or "ready to receive web requests" in line
             found = re.search(r'msg="Listening on" address=(127\.0\.0\.1:\d+)', line)
             url = f"http://{found[1]}" if found else url
         return url

@@ -19,7 +19,7 @@ import pytest
 
 from dashboard.chores import Chores
 from dashboard.config import Config
-from dashboard.errors import StoreError
+from dashboard.errors import ScrapeError, StoreError
 from dashboard.model import Event
 from dashboard.platform_watch import PlatformWatch
 from dashboard.store import Store
@@ -144,7 +144,7 @@ def test_events_that_nobody_tells_again_wait_for_room(
         return [event.text for event in events]
 
     async def nobody(url: str) -> bytes:
-        raise AssertionError(url)
+        raise ScrapeError(f"nobody is at {url}")
 
     assert asyncio.run(run()) == ["0", "1", "2"]
     told = [record.getMessage() for record in caplog.records]

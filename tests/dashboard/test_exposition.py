@@ -75,8 +75,11 @@ def read_by_the_reference(text: str) -> Samples | None:
         for family in text_string_to_metric_families(text):
             for sample in family.samples:
                 labels = tuple(sorted((k, v) for k, v in sample.labels.items() if v))
-                # It has the samples of all counters end so, also of those that did not.
+                # It has the samples of all counters end so, also of those that did not, and once
+                # more for each further line that says the type.
                 name = sample.name.removesuffix("_total")
+                while name.endswith("_total"):
+                    name = name.removesuffix("_total")
                 if (name, labels) in samples or sample.timestamp is not None:
                     return None
                 samples[name, labels] = sample.value

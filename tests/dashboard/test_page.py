@@ -927,9 +927,8 @@ def test_runs_are_listed_opened_compared_noted_on_and_deleted(
         given = api(url, f"/api/panels/{panel}/data?{window}")
         values = [[value for _, value in line["points"]] for line in given["lines"]]
         if panel == "throughput":
-            values = added_up(
-                {"lines": [{**line, "labels": {"all": ""}} for line in given["lines"]]}, "all"
-            )
+            together = [{**line, "labels": {"all": ""}} for line in given["lines"]]
+            values = list(added_up({"lines": together}, "all").values())
         assert numbers(drawn) == numbers(values), panel
     ticks = page.evaluate(
         """() => document.querySelector('[data-panel=throughput] .canvas').layout.xaxis.ticktext"""

@@ -152,12 +152,12 @@ def test_the_replay_of_a_run_says_what_it_met_and_cost(replayed):
     assert asleep["own"]["settings"]["scaledown_window"] == 60
     assert asleep["measured"]["refused"] > 60
     assert waves["own"]["settings"]["buffer_containers"] == 1
-    # With one container kept nothing would have been refused, and it would have cost more.
+    # With one container kept nothing would have been refused, and it would have cost no less.
     kept = [one for one in asleep["options"] if one["settings"]["min_containers"] == 1]
     assert kept
     for one in kept:
         assert one["outcome"]["refused"] == 0
-        assert one["outcome"]["container_seconds"] > asleep["own"]["outcome"]["container_seconds"]
+        assert one["outcome"]["container_seconds"] >= asleep["own"]["outcome"]["container_seconds"]
     assert any("min_containers=1" in one["text"] for one in asleep["picked"])
     assert all(any(one["best"] for one in advice["options"]) for advice in (asleep, waves))
 
