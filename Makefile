@@ -56,7 +56,7 @@ format: .venv/installed ## Bring the code into the one format
 	@$(BIN)/ruff check --fix $(SOURCES)
 
 plotly: ## Build the page's Plotly.js anew, of what its charts need (needs npm)
-	@cd plotly && npm ci && node build.mjs
+	@cd plotlyjs && npm ci && node build.mjs
 
 bench-loadgen: .venv/installed ## The load generator's speed beside its peers'; BENCH='--tls' for options
 	@$(BIN)/python -m benchmarks.bench_recording

@@ -509,7 +509,7 @@ def test_what_is_shipped_compressed_is_what_is_shipped() -> None:
     vendor = Path(__file__).parents[2] / "dashboard" / "static" / "vendor"
     plain = vendor / "plotly.min.js"
     assert brotli.decompress((vendor / f"{plain.name}.br").read_bytes()) == plain.read_bytes()
-    wanted = json.loads((vendor.parents[2] / "plotly" / "package.json").read_text())
+    wanted = json.loads((vendor.parents[2] / "plotlyjs" / "package.json").read_text())
     version = wanted["dependencies"]["plotly.js"]
     assert plain.read_bytes().startswith(f"/* plotly.js {version}, in part.".encode())
     licences = (vendor / "plotly.LICENSE").read_text()
