@@ -42,6 +42,9 @@ const differences = new Differences();
 const advice = new Advice(state, controls);
 
 const POINTS = 300;
+// In any run there is something to see in it; an empty chart would be no first one.
+const FIRST = "latency";
+const AT_ONCE = 2;
 const DETAILS_EVERY = 4;
 
 let frame = null;
@@ -85,23 +88,27 @@ async function load() {
     const step = Math.max(1, Math.ceil((end - start) / POINTS));
     const asked = { start, end, step, ...filters() };
     // The first panel tells the step; the others follow it.
-    const [firstId, ...otherIds] = board.panelIds;
-    const [first] = await Promise.all([get(`/api/panels/${firstId}/data`, asked, mine.signal), known]);
+    const [first] = await Promise.all([get(`/api/panels/${FIRST}/data`, asked, mine.signal), known]);
     const made = new Frame(first.start, first.step, (first.end - first.start) / first.step);
-    made.load(firstId, first);
+    made.load(FIRST, first);
+    frame = made;
+    beside = null;
+    drawBoard([FIRST]);
     const exact = { ...asked, start: first.start, end: first.end, step: first.step };
-    const rest = otherIds.map(async (id) => {
+    const rest = board.panelIds.filter((id) => id !== FIRST).map((id) => async () => {
       made.load(id, await get(`/api/panels/${id}/data`, exact, mine.signal));
       if (frame === made) drawBoard([id]);
     });
-    frame = made;
-    beside = null;
-    drawBoard([firstId]);
-    await Promise.all([...rest, loadBeside(made, exact, mine.signal), loadEvents(mine.signal).then((found) => {
-      events = found;
-      // Those that were drawn before lack the marks.
-      if (frame === made) drawBoard([...made.panels.keys()]);
-    }), refreshTargets(mine.signal)]);
+    await inTurn([
+      async () => {
+        events = await loadEvents(mine.signal);
+        // Those that were drawn before lack the marks.
+        if (frame === made) drawBoard([...made.panels.keys()]);
+      },
+      ...rest,
+      () => loadBeside(made, exact, mine.signal),
+      () => refreshTargets(mine.signal),
+    ]);
     await refreshSummary();
     say(null);
     advice.offer();
@@ -115,6 +122,14 @@ async function load() {
   } finally {
     if (loading === mine) board.loading(false);
   }
+}
+
+/** Questions, a few at a time: all at once would make the first answer as late as the last. */
+async function inTurn(questions) {
+  const left = questions[Symbol.iterator]();
+  await Promise.all(Array.from({ length: AT_ONCE }, async () => {
+    for (const ask of left) await ask();
+  }));
 }
 
 function bounds() {
