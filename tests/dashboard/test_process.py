@@ -236,7 +236,7 @@ def pretended_prometheus(port: int) -> Iterator[int]:
 
 
 @pytest.mark.end_to_end
-@pytest.mark.parametrize("away_s", [8, pytest.param(60, marks=pytest.mark.long)])
+@pytest.mark.parametrize("away_s", [3, pytest.param(60, marks=pytest.mark.long)])
 def test_a_prometheus_that_goes_and_comes_back_is_told_and_shown_again_by_itself(
     tmp_path: Path, start: Callable[..., Dashboard], until: Until, away_s: int
 ) -> None:
