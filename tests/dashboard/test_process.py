@@ -178,25 +178,27 @@ def test_over_a_prometheus_it_shows_what_that_scrapes_and_scrapes_nothing_itself
 def test_a_prometheus_that_is_away_is_told_and_asked_again(
     tmp_path: Path, start: Callable[..., Dashboard]
 ) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as taken:
+    # Taken, so that nobody else is there, but not listening.
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{taken.getsockname()[1]}"
-    dashboard = start(tmp_path / "store.sqlite", "--prometheus", url)
-    with pytest.raises(urllib.error.HTTPError) as refused:
-        dashboard.get("/api/panels/latency/data")
-    with refused.value as answer:
-        assert answer.code == 502
-        assert f"Prometheus at {url} cannot be reached" in json.load(answer)["error"]["message"]
-    told = ""
-    with urllib.request.urlopen(f"{dashboard.url}/api/live", timeout=10) as stream:
-        while not told:
-            line = stream.readline()
-            if line.startswith(b"data: ") and b"platform_error" in line:
-                told = json.loads(line[6:])["platform_error"] or ""
-    assert told.startswith(f"Prometheus at {url} cannot be reached")
-    assert dashboard.get("/healthz") == {"status": "ok"}
-    code, errors = dashboard.stop()
-    assert code == 0
-    assert "Traceback" not in errors
+        dashboard = start(tmp_path / "store.sqlite", "--prometheus", url)
+        with pytest.raises(urllib.error.HTTPError) as refused:
+            dashboard.get("/api/panels/latency/data")
+        with refused.value as answer:
+            assert answer.code == 502
+            assert f"Prometheus at {url} cannot be reached" in json.load(answer)["error"]["message"]
+        told = ""
+        with urllib.request.urlopen(f"{dashboard.url}/api/live", timeout=10) as stream:
+            while not told:
+                line = stream.readline()
+                if line.startswith(b"data: ") and b"platform_error" in line:
+                    told = json.loads(line[6:])["platform_error"] or ""
+        assert told.startswith(f"Prometheus at {url} cannot be reached")
+        assert dashboard.get("/healthz") == {"status": "ok"}
+        code, errors = dashboard.stop()
+        assert code == 0
+        assert "Traceback" not in errors
 
 
 class PretendedPrometheus(BaseHTTPRequestHandler):
