@@ -357,10 +357,12 @@ def test_the_end_of_a_killed_edge_is_the_end_of_its_containers(start) -> None:
 )
 def test_a_signal_at_any_moment_of_the_start_leaves_no_process(tmp_path, signals) -> None:
     mark = uuid.uuid4().hex
+    # Who signals twice does not wait for a container that does not want to end.
+    container = ("sh", "-c", "trap '' TERM; exec sleep 60") if len(signals) > 1 else SERVER
     command = [
         *(sys.executable, "-m", "flash.edge", "--region", "us-east", "--no-rtt"),
         *("--admin-port", "0", "--first-port", "0", "--boot-delay", "0.05"),
-        *("--min-containers", "4", "--exit-grace-period", "0", "--", *SERVER),
+        *("--min-containers", "4", "--exit-grace-period", "0", "--", *container),
     ]
     with (tmp_path / "output.txt").open("wb") as output:
         for tenth in (0, 3, 5, 6, 8):
@@ -375,6 +377,7 @@ def test_a_signal_at_any_moment_of_the_start_leaves_no_process(tmp_path, signals
             time.sleep(tenth / 10)
             for number in signals:
                 edge.send_signal(number)
+                time.sleep(0.03)
             # A signal before the edge is ready for it ends it as it would end any program.
             assert edge.wait(20) in (0, *(-number for number in signals), 1, 130)
     until(lambda: not marked(mark), what=f"nothing is left: {marked(mark)}")

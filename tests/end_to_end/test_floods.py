@@ -205,12 +205,16 @@ def test_too_few_files_are_told_and_cost_no_container(edge, http) -> None:
 
 
 @pytest.mark.parametrize(
-    ("users", "run_s"), [(500, 8), pytest.param(5000, 45, marks=pytest.mark.floods)]
+    ("users", "run_s"), [(500, 9), pytest.param(5000, 45, marks=pytest.mark.floods)]
 )
 def test_a_stampede_on_a_region_at_zero_is_answered_to_the_last_user(
     edge, start, http, free_ports, tmp_path, users, run_s
 ) -> None:
-    it = edge("--boot-delay", "2", "--max-containers", "2", "--target-concurrency", "1000")
+    # All users are there before the first container is.
+    boot_s = 2 + users / 1000
+    it = edge(
+        *("--boot-delay", str(boot_s), "--max-containers", "2", "--target-concurrency", "1000")
+    )
     (metrics,) = free_ports(1)
     summary = tmp_path / "summary.json"
     before = it.process.memory_info().rss
