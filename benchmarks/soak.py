@@ -2,8 +2,8 @@
 
 Requests come due by a schedule, so their number is known beforehand, and all parties have to count
 just as many. Of every process the memory must not grow by more than two hundredths after the
-warm-up, nor the open files by one; every second must have been scraped, and the store must grow as
-it did at first. Exit status 1 if a judgement failed.
+warm-up, nor the open files; every second must have been scraped, and the store must grow as it did
+at first. Exit status 1 if a judgement failed.
 """
 
 import argparse
@@ -33,6 +33,8 @@ REGIONS = ("us-east", "eu-west")
 MIB = 1 << 20
 LARGEST_GROWTH = 0.02
 """Share of a process's memory that may be added after the warm-up."""
+KEPT_CONNECTIONS = 4
+"""So many more may be open to be used again, after a moment in which more were needed at once."""
 STORE_SLACK = 0.15
 """Share by which the store's growth in the second half may differ from that in the first."""
 
@@ -271,7 +273,7 @@ def _growth(watch: Watch, seconds: int) -> list[Judgement | Limit]:
         judgements.append(Limit(f"{name}: MiB", before * (1 + LARGEST_GROWTH), after))
         # Connections come and go: what is always open is what leaks.
         opened, left = (min(one.open_files for one in part) for part in (first, last))
-        judgements.append(Limit(f"{name}: open files", opened, left))
+        judgements.append(Limit(f"{name}: open files", opened + KEPT_CONNECTIONS, left))
     middle_s = (warm_s + seconds) / 2
     predicted = _rate(watch.store, warm_s, middle_s)
     found = _rate(watch.store, middle_s, seconds)
