@@ -95,6 +95,8 @@ def parse_request(head: bytes, *, guarded: bool = False) -> RequestHead:
         raise RequestError(400, "expected one Host field")
     if any(_HOST.fullmatch(host) is None for host in (*hosts, form[3] or b"x")):
         raise RequestError(400, "malformed host")
+    if form[3] and hosts and form[3].lower() != hosts[0].lower():
+        raise RequestError(400, "a request target of another host than the Host field")
     length = _length(values, old=old)
     connection = _members(values.get(b"connection", ()))
     protocols = values.get(b"upgrade", [])
@@ -108,7 +110,8 @@ def parse_request(head: bytes, *, guarded: bool = False) -> RequestHead:
     )
     sessions = values.get(b"modal-session-id", ())
     if form[3]:
-        # RFC 9112 section 3.2.2: the target's host goes before the Host field.
+        # RFC 9112 section 3.2.2: the target's host goes before the Host field, which is the same
+        # but for its case, as HAProxy wants it: whoever reads only one of them is not misled.
         path = form[4] or b"/"
         target = path if path.startswith(b"/") else b"/" + path
     start = method + b" " + target + b" HTTP/1.1\r\n"
@@ -181,18 +184,26 @@ def _kept(
     drop -= {b"content-length", b"host", b"modal-session-id"}
     if not values.get(b"host"):
         drop |= {b"host"}
+    # Not every reader takes a tab before the number, or zeros.
+    added = b""
+    if length is None:
+        added = b"transfer-encoding: chunked\r\n"
+    elif b"content-length" in values:
+        plain = b"content-length: %d\r\n" % length
+        if plain not in fields.lower():
+            drop |= {b"content-length"}
+            added = plain
     if not drop.isdisjoint(values):
         fields = b"".join(
             line + b"\r\n"
             for line in fields.split(b"\r\n")[:-1]
             if line.partition(b":")[0].lower() not in drop
         )
-    if length is None:
-        fields += b"transfer-encoding: chunked\r\n"
     if upgrade:
-        fields += b"connection: upgrade\r\nupgrade: " + values[b"upgrade"][0] + b"\r\n"
+        added += b"connection: upgrade\r\nupgrade: " + values[b"upgrade"][0] + b"\r\n"
     return (
         fields
+        + added
         + b"x-forwarded-for: "
         + b"".join(address + b", " for address in values.get(b"x-forwarded-for", ()) if address)
     )

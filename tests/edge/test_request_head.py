@@ -173,12 +173,30 @@ def test_addresses_before_ours_are_kept_and_the_scheme_is_told_by_us_alone() -> 
 
 
 def test_an_absolute_target_becomes_a_path_and_its_host_wins() -> None:
-    request = parse_request(head(start="GET http://other:81/a?b HTTP/1.1"))
-    assert lines_of(request.forward) == [b"GET /a?b HTTP/1.1", b"host: other:81"]
-    bare = parse_request(head(start="GET HTTP://other HTTP/1.1"))
-    assert lines_of(bare.forward) == [b"GET / HTTP/1.1", b"host: other"]
-    query = parse_request(head(start="GET http://other?b HTTP/1.1"))
+    request = parse_request(head(start="GET http://x:81/a?b HTTP/1.1", host="Host: X:81"))
+    assert lines_of(request.forward) == [b"GET /a?b HTTP/1.1", b"host: x:81"]
+    bare = parse_request(head(start="GET HTTP://x HTTP/1.1"))
+    assert lines_of(bare.forward) == [b"GET / HTTP/1.1", b"host: x"]
+    query = parse_request(head(start="GET http://x?b HTTP/1.1"))
     assert lines_of(query.forward)[0] == b"GET /?b HTTP/1.1"
+
+
+def test_an_absolute_target_of_another_host_is_refused() -> None:
+    with pytest.raises(RequestError, match="another host"):
+        parse_request(head(start="GET http://other/ HTTP/1.1"))
+
+
+@pytest.mark.parametrize(
+    "written", ["Content-Length:\t5", "content-length:5", "Content-Length: 05"]
+)
+def test_a_length_goes_on_in_its_plain_form(written: str) -> None:
+    request = parse_request(head(written, "A: b", start="POST / HTTP/1.1"))
+    assert request.length == 5
+    assert lines_of(request.forward) == [
+        *(b"POST / HTTP/1.1", b"Host: x", b"A: b", b"content-length: 5")
+    ]
+    plain = parse_request(head("Content-Length: 5", "A: b", start="POST / HTTP/1.1"))
+    assert b"Content-Length: 5\r\nA: b\r\n" in plain.forward
 
 
 def test_http_1_0_goes_on_as_1_1_and_closes_unless_it_asks_not_to() -> None:

@@ -758,7 +758,8 @@ class AnswersByLlhttp:
         self.found: list[tuple[int, bytes]] = []
         self._body = b""
         self._parser = httptools.HttpResponseParser(self)
-        with contextlib.suppress(httptools.HttpParserUpgrade):
+        # What it refuses it does not misread.
+        with contextlib.suppress(httptools.HttpParserUpgrade, httptools.HttpParserError):
             self._parser.feed_data(data)
 
     def on_message_begin(self) -> None:
