@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import random
 import socket
 import ssl
 import sys
@@ -23,6 +24,7 @@ METRICS_FILE: Final = "metrics.txt"
 """Name of the file with the last page of metrics."""
 
 _FOLDER: Final = Path(__file__).parent
+_NEVER_HANDED_OUT: Final = range(20_000, 30_000)
 _SCRAPE_EVERY_S: Final = 0.25  # the page is there for a second after the last report
 _FETCH_WITHIN_S: Final = 2.0
 _END_WITHIN_S: Final = 15.0
@@ -154,9 +156,11 @@ def _fetched(url: str) -> str:
 
 
 def _free_ports(count: int) -> list[int]:
-    taken = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    try:
-        return [int(sock.getsockname()[1]) for sock in taken]
-    finally:
-        for sock in taken:
-            sock.close()
+    """Ports that are free, and of those that no system hands to whoever asks for any one."""
+    free: list[int] = []
+    for port in random.sample(_NEVER_HANDED_OUT, len(_NEVER_HANDED_OUT)):
+        if len(free) == count:
+            break
+        with suppress(OSError), socket.create_server(("127.0.0.1", port)):
+            free.append(port)
+    return free
