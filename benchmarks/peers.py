@@ -1,5 +1,6 @@
 """Programs that benchmarks measure against, started on loopback and pinned to a core each."""
 
+import random
 import re
 import shutil
 import socket
@@ -7,12 +8,13 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 __all__ = [
     "first_of_all",
     "free_port",
+    "free_ports",
     "machine",
     "nginx",
     "pinned",
@@ -52,6 +54,19 @@ def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
+
+
+def free_ports(count: int) -> int:
+    """The first of so many free ports in a row, which no system hands to whoever asks for any."""
+    while True:
+        first = random.randrange(20_000, 30_000)
+        with ExitStack() as stack:
+            try:
+                for port in range(first, first + count):
+                    stack.enter_context(socket.create_server(("127.0.0.1", port)))
+            except OSError:
+                continue
+        return first
 
 
 def wait_for_port(port: int, *, within_s: float = 20.0) -> None:

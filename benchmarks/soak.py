@@ -27,7 +27,7 @@ import psutil
 
 from benchmarks.accuracy import Judgement
 from benchmarks.metrics_page import MetricsPage
-from benchmarks.peers import free_port, machine, running
+from benchmarks.peers import free_port, free_ports, machine, running
 
 REGIONS = ("us-east", "eu-west")
 MIB = 1 << 20
@@ -146,7 +146,7 @@ def _started(
 ) -> tuple[Addresses, list[tuple[str, int]]]:
     """Start all parts; they end with ``stack``."""
     admin, web, master, metrics, board = (free_port() for _ in range(5))
-    first = free_port()
+    first = free_ports(len(REGIONS))
     where = Addresses(
         f"http://127.0.0.1:{admin}", f"http://127.0.0.1:{web}", metrics, f"http://127.0.0.1:{board}"
     )
