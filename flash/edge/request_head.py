@@ -18,7 +18,7 @@ LONGEST_HEAD: Final = 32 * 1024
 _TOKEN: Final = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"
 _FIELDS: Final = rb"((?:" + _TOKEN + rb":[\t\x20-\x7e\x80-\xff]*\r\n)*)"
 _HEAD: Final = re.compile(
-    rb"(" + _TOKEN + rb") ([\x21-\x7e\x80-\xff]+) HTTP/(\d)\.(\d)\r\n" + _FIELDS + rb"\r\n"
+    rb"(" + _TOKEN + rb") ([\x21-\x7e]+) HTTP/(\d)\.(\d)\r\n" + _FIELDS + rb"\r\n"
 )
 _TARGET: Final = re.compile(rb"(/[^#]*)|(\*)|https?://([^/?#@]+)([/?][^#]*)?", re.IGNORECASE)
 _HOST: Final = re.compile(rb"[0-9A-Za-z.\-_~%!$&'()*+;=]+(?::\d*)?|\[[0-9A-Fa-f:.]+\](?::\d*)?")

@@ -20,6 +20,8 @@ BAD = [
     b"0x5\r\nhello",
     b"5\nhello\r\n",
     b" 5\r\nhello",
+    b"5 \r\nhello",
+    b"5\t;a\r\nhello",
     b"5\r\nhelloX",
     b"5\r\nhello\n0\r\n",
     b"5\r\nhello\r0",

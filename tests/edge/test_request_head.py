@@ -64,6 +64,7 @@ def test_a_plain_head_goes_on_as_it_came() -> None:
         ("a relative target", head(start="GET index HTTP/1.1")),
         ("a target with a fragment", head(start="GET /#a HTTP/1.1")),
         ("a control character in the target", head(start="GET /a\x01 HTTP/1.1")),
+        ("a target that is not ASCII", head(start="GET /\xe9 HTTP/1.1")),
         ("a star for another method", head(start="GET * HTTP/1.1")),
         ("another scheme", head(start="GET ftp://x/ HTTP/1.1")),
         ("a target with a user", head(start="GET http://a@x/ HTTP/1.1")),

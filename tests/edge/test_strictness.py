@@ -619,7 +619,7 @@ def test_what_goes_on_is_read_alike_by_everybody(count) -> None:
         for head, body in forwarded(request):
             went_on += 1
             start, _, fields = head.partition(b"\r\n")
-            assert re.fullmatch(rb"[!-~]+ [\x21-\x7e\x80-\xff]+ HTTP/1\.1", start), request
+            assert re.fullmatch(rb"[!-~]+ [!-~]+ HTTP/1\.1", start), request
             assert NO_DOUBT.fullmatch(fields), request
             names = [line.partition(b":")[0].lower() for line in fields.split(b"\r\n")]
             assert names.count(b"host") == 1, request
