@@ -2,6 +2,7 @@
 
 import logging
 import time
+from collections.abc import Callable
 from typing import Any, Final
 
 import gevent
@@ -21,20 +22,34 @@ _LOOK_EVERY_S: Final = 1.0
 _POLL_S: Final = 0.05
 _NOTICED_WITHIN_S: Final = 10.0  # Locust misses a worker that is dead after five seconds or so
 _REGISTERED_WITHIN_S: Final = 10.0
+_OVERDUE_AFTER_S: Final = 1.1  # reports come once a second
+_AWAITED_S: Final = 0.4
 
 
 class MasterReports:
-    """Of one master runner; ``results`` and ``changes`` count reports and workers."""
+    """Of one master runner; ``results`` and ``changes`` count reports and workers.
 
-    def __init__(self, generator: Generator, runner: MasterRunner) -> None:
+    ``sleep`` waits so many seconds of ``clock``, and others go on meanwhile.
+    """
+
+    def __init__(
+        self,
+        generator: Generator,
+        runner: MasterRunner,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], object] = gevent.sleep,
+    ) -> None:
         self._generator = generator
         self._runner = runner
+        self._clock, self._sleep = clock, sleep
         self._ledger = Ledger()
         self._roll = WorkerRoll()
         self._processes: dict[str, str] = {}  # of workers, by Locust's id
         self._unfinished: set[str] = set()
         self._registered: set[str] = set()
         self._claimed: dict[str, float] = {}  # workers of other masters, and when to ask again
+        self._heard: dict[str, float] = {}  # when the newest report of each worker came
         self._quitting = False
         self.results = self._ledger.results
         self.changes = self._roll.changes
@@ -68,13 +83,25 @@ class MasterReports:
             # They stop when they are told to quit, and the master tells them only after this.
             for worker in self._unfinished:
                 self._runner.send_message("quit", client_id=worker)
-        give_up = time.monotonic() + self._runner.environment.stop_timeout + _NOTICED_WITHIN_S
-        while self._unfinished & set(present_workers(self._runner)) and time.monotonic() < give_up:
-            gevent.sleep(_POLL_S)
+        give_up = self._clock() + self._runner.environment.stop_timeout + _NOTICED_WITHIN_S
+        while self._unfinished & set(present_workers(self._runner)) and self._clock() < give_up:
+            self._sleep(_POLL_S)
         if self._unfinished:
             names = ", ".join(sorted(self._unfinished))
             _log.warning("no last report of the run from %s: its last requests are missing", names)
         self._unfinished = set()
+
+    def await_overdue(self) -> None:
+        """Until no worker that is there is late with its report, or for a moment at most.
+
+        A scrape that is answered before it comes shows a second in which nothing was done.
+        """
+        give_up = self._clock() + _AWAITED_S
+        while (now := self._clock()) < give_up and any(
+            now - self._heard.get(worker, now) > _OVERDUE_AFTER_S
+            for worker in present_workers(self._runner)
+        ):
+            self._sleep(_POLL_S)
 
     # What Locust and the workers tell.
 
@@ -88,6 +115,7 @@ class MasterReports:
     def _on_report(self, msg: Any, **_: Any) -> None:
         if msg.node_id not in self._registered:
             self._claim(msg.node_id)
+        self._heard[msg.node_id] = self._clock()
         report: Report = msg.data
         process = report["process"]
         entry = self._ledger.enter(process, report["number"], report["oldest"])
@@ -119,7 +147,7 @@ class MasterReports:
         It is of a master that died and was started anew; by itself it would register with one
         master only, and leave when that is silent for a minute.
         """
-        now = time.monotonic()
+        now = self._clock()
         if now < self._claimed.get(worker, 0.0):
             return
         # It finishes its requests, and sleeps for as long again before it registers.
@@ -138,7 +166,7 @@ class MasterReports:
     def _keep_looking(self) -> None:
         while True:
             self.look()
-            gevent.sleep(_LOOK_EVERY_S)
+            self._sleep(_LOOK_EVERY_S)
 
     def look(self) -> None:
         """Notice who has come and gone; done every second."""

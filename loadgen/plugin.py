@@ -280,6 +280,7 @@ class _Attached:
         workers = 1
         reports = changes = None
         if self._of_workers is not None and isinstance(runner, MasterRunner):
+            self._of_workers.await_overdue()
             present = present_workers(runner)
             generator.recorder.keep_workers(set(present))
             workers = len(present)

@@ -365,7 +365,7 @@ class Fleet:
     def assert_charts_tell(self, counted: float) -> dict[int, float | None]:
         """The dashboard counted as much, and shows no pause from the first answer to the last.
 
-        A report that is half a second late is in the next second's point.
+        A report that is a second late is in the next second's point.
         """
         self._http.until(
             lambda: round(sum(filter(None, self.charted().values())), 6) == counted,

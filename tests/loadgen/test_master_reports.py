@@ -1,5 +1,6 @@
 import gc
 import os
+from collections.abc import Callable
 from types import SimpleNamespace
 
 # The tests of other rooms run in the same process, and want the standard library as it is.
@@ -20,7 +21,7 @@ from loadgen.worker_reports import RECEIPT_MESSAGE, REPORT_MESSAGE, WorkerReport
 class Bench:
     """A real master without a network: what it sends is noted, and reports are handed to it."""
 
-    def __init__(self) -> None:
+    def __init__(self, **how) -> None:
         self.environment = Environment()
         self.runner = self.environment.create_master_runner("127.0.0.1", 0)
         self.runner.server.send_to_client = self.sent_message
@@ -29,7 +30,7 @@ class Bench:
         self.generator = Generator(
             self.environment, Options(flash_urls=("us-east=http://127.0.0.1:1",))
         )
-        self.master = MasterReports(self.generator, self.runner)
+        self.master = MasterReports(self.generator, self.runner, **how)
         self.master.listen()
         self.recorder, self.taken = Recorder(), 0
         self.wire: list[dict] = []
@@ -70,14 +71,26 @@ class Bench:
 
 
 @pytest.fixture
-def bench():
-    made = Bench()
-    yield made
-    made.runner.greenlet.kill()
-    made.runner.server.socket.context.destroy(linger=0)
-    # What Locust has in cycles would else be found when others look for garbage of theirs.
-    del made
+def make_bench():
+    made = []
+
+    def make(**how) -> Bench:
+        made.append(Bench(**how))
+        return made[-1]
+
+    yield make
+    while made:
+        one = made.pop()
+        one.runner.greenlet.kill()
+        one.runner.server.socket.context.destroy(linger=0)
+        # What Locust has in cycles would else be found when others look for garbage of theirs.
+        del one
     gc.collect()
+
+
+@pytest.fixture
+def bench(make_bench):
+    return make_bench()
 
 
 def test_a_report_is_in_both_counts_and_acknowledged(bench):
@@ -181,3 +194,60 @@ def test_a_worker_that_has_registered_here_is_never_told_that(bench):
         bench.worker.report()
         bench.receive(bench.wire[-1], worker)
     assert [one for one in bench.sent if one[0] == "stop"] == []
+
+
+class Passing:
+    """Time that passes while it is slept; what is to come at a moment comes then."""
+
+    def __init__(self) -> None:
+        self.now = 100.0
+        self.coming: list[tuple[float, Callable[[], None]]] = []
+
+    def clock(self) -> float:
+        return self.now
+
+    def sleep(self, seconds: float) -> None:
+        self.now += seconds
+        while self.coming and self.coming[0][0] <= self.now:
+            self.coming.pop(0)[1]()
+
+
+@pytest.fixture
+def passing():
+    return Passing()
+
+
+@pytest.fixture
+def timed(make_bench, passing):
+    """One whose only worker has two reports, of which the first has come now."""
+    bench = make_bench(clock=passing.clock, sleep=passing.sleep)
+    for _ in range(2):
+        bench.worker.report()
+    bench.receive(bench.wire[0])
+    return bench
+
+
+@pytest.mark.parametrize(
+    ("asked_after_s", "comes_after_s", "waits_s"),
+    [(0.5, 1.0, 0.0), (1.0, 1.3, 0.0), (1.5, 1.6, 0.1), (1.5, 1.85, 0.35), (1.5, 9.0, 0.4)],
+)
+def test_a_scrape_waits_a_moment_for_a_report_that_is_overdue(
+    timed, passing, asked_after_s, comes_after_s, waits_s
+):
+    passing.coming = [(passing.now + comes_after_s, lambda: timed.receive(timed.wire[1]))]
+    passing.now += asked_after_s
+    asked = passing.now
+    timed.master.await_overdue()
+    assert passing.now - asked == pytest.approx(waits_s, abs=0.051)
+
+
+def test_no_scrape_waits_for_a_worker_that_is_missed(timed, passing):
+    passing.now += 10.0
+    timed.runner.clients["w"].state = "missing"
+    timed.master.await_overdue()
+    assert passing.now == 110.0
+
+
+def test_no_scrape_waits_for_a_worker_that_has_reported_nothing_yet(make_bench, passing):
+    make_bench(clock=passing.clock, sleep=passing.sleep).master.await_overdue()
+    assert passing.now == 100.0
