@@ -6,7 +6,7 @@ from typing import Final
 
 __all__ = ["ChunkedBody", "ChunkedError"]
 
-# Blanks behind the size would have to be taken out (RFC 9112 section 7.1.1); readers differ on them.
+# Blanks behind the size would have to be taken out (RFC 9112 section 7.1.1); not all readers do so.
 _SIZE: Final = re.compile(rb"([0-9A-Fa-f]{1,15})(;[\t\x20-\x7e\x80-\xff]*)?")
 _TRAILER: Final = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+:[\t\x20-\x7e\x80-\xff]*")
 # Where the message ends, whom it is for and who sends it is told before the body, or not at all
