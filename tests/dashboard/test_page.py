@@ -716,13 +716,14 @@ def test_the_page_comes_back_by_itself_after_the_server_has_gone(
         page.get_by_text("Reconnecting").wait_for()
         _, process = launched([*command, "--port", url.rpartition(":")[2]])
         page.get_by_text("Live", exact=True).wait_for()
-        # What is scraped from now on comes to the page as before, which was not loaded anew.
+        # What is scraped from now on comes to the page as before, which was not loaded anew; in one
+        # second or, where scrapes were missed, shared out over several.
         fake_target.metrics.count(
             "loadgen_requests_total", 41, region="us-east", routing="sticky", outcome="ok"
         )
         page.wait_for_function(
             """() => document.querySelector('[data-panel=throughput] .canvas').data
-                ?.some((trace) => trace.y.includes(41))"""
+                ?.some((trace) => trace.y.some((value) => value > 1))"""
         )
         assert page.evaluate("() => window.loadedOnce")
         page.context.close()
