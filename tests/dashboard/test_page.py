@@ -614,6 +614,7 @@ def test_a_target_that_invents_regions_fills_no_page(
             "#limits", has_text=f"{fake_target.url} has too many series: 3 are not stored"
         ).wait_for()
         assert page.locator("#regions button").count() == 30
+        page.locator("#verdict article").nth(29).wait_for()
         assert page.locator("#verdict article").count() == 30
         assert watched.trouble == []
         context.close()

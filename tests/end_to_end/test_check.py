@@ -112,7 +112,7 @@ def test_a_server_that_became_slower_is_found_by_two_runs(watched, start, http):
     for work_s in ("0.02", "0.03"):
         slots = start(SERVER, "4", work_s, "0")
         port = http.until(slots.output, within_s=10, what="the server's port").strip()
-        runs.append(watched.load(f"http://127.0.0.1:{port}", "10s"))
+        runs.append(watched.load(f"http://127.0.0.1:{port}", "16s"))
     status, told = watched.compare()
     assert (status, told["outcome"], told["measurement_problems"]) == (1, "worse", [])
     assert [told[one]["run"] for one in ("base", "run")] == [run["run"] for run in runs]
