@@ -180,7 +180,8 @@ class ContainerPool:
             self._step()
             await asyncio.sleep(SHORTEST_STEP_S)
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._wake.wait(), STEP_S - SHORTEST_STEP_S)
+                async with asyncio.timeout(STEP_S - SHORTEST_STEP_S):
+                    await self._wake.wait()
             self._wake.clear()
 
     def sweep(self) -> None:
@@ -452,7 +453,9 @@ def _last_words(container: ManagedContainer) -> str:
 async def _first(wait: Coroutine[None, None, Literal[True]], *, after_s: float) -> bool:
     """Whether ``wait`` ended within the time."""
     try:
-        await asyncio.wait_for(wait, after_s)
+        # asyncio.wait_for of Python 3.11 can swallow a cancellation.
+        async with asyncio.timeout(after_s):
+            await wait
     except TimeoutError:
         return False
     return True
@@ -466,7 +469,8 @@ async def _port_opens(host: str, port: int) -> None:
 async def _accepts(host: str, port: int, *, within_s: float) -> bool | None:
     """Whether somebody takes connections; ``None`` where this machine has none left to try with."""
     try:
-        _, writer = await asyncio.wait_for(asyncio.open_connection(host, port), within_s)
+        async with asyncio.timeout(within_s):
+            _, writer = await asyncio.open_connection(host, port)
     except OSError as error:  # also a time-out
         return None if error.errno in OWN_SHORTAGES else False
     # A connection to a free port of this machine can, by chance, meet itself.

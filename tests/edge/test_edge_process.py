@@ -378,10 +378,6 @@ def test_a_signal_at_any_moment_of_the_start_leaves_no_process(tmp_path, signals
             for number in signals:
                 edge.send_signal(number)
                 time.sleep(0.03)
-            try:
-                edge.wait(10)
-            except subprocess.TimeoutExpired:  # once in some hundred starts it is not heeded
-                edge.send_signal(signals[-1])
             # A signal before the edge is ready for it ends it as it would end any program.
             assert edge.wait(20) in (0, *(-number for number in signals), 1, 130)
     until(lambda: not marked(mark), what=f"nothing is left: {marked(mark)}")
