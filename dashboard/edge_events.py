@@ -1,13 +1,11 @@
 """What the local edge tells of its containers and its autoscaler, as events of ours."""
 
-import json
 from collections.abc import Mapping
 from math import isfinite
 from typing import Final
 
-from dashboard.errors import ScrapeError
+from dashboard.event_list import EventList
 from dashboard.model import Event
-from dashboard.scraper import Fetch
 
 __all__ = ["EdgeEvents", "event_of"]
 
@@ -25,37 +23,11 @@ _CONTAINER_KINDS: Final[Mapping[str, tuple[str, str]]] = {
 _LONGEST_TEXT: Final = 300
 
 
-class EdgeEvents:
+class EdgeEvents(EventList):
     """Reads ``GET /events`` of the edge at ``admin_url``; each look brings what is not stored."""
 
     def __init__(self, admin_url: str) -> None:
-        self._url = admin_url
-        self._last = 0
-        self._looked_at = 0
-
-    async def look(self, fetch: Fetch) -> list[Event]:
-        """The events since those of the last look that was stored.
-
-        Raises:
-            ScrapeError: no answer, or not a list of events.
-        """
-        try:
-            body = await fetch(f"{self._url}/events?since={self._last}")
-        except ScrapeError:
-            # An edge that comes back counts from one again.
-            self._last = 0
-            raise
-        try:
-            told = json.loads(body)
-            events = [event_of(item) for item in told]
-            self._looked_at = max((int(item["sequence"]) for item in told), default=self._last)
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise ScrapeError(f"{self._url}/events is not a list of events ({error})") from error
-        return events
-
-    def stored(self) -> None:
-        """Note that what the last look brought need not be told again."""
-        self._last = self._looked_at
+        super().__init__(f"{admin_url}/events", "events", event_of)
 
 
 def event_of(item: Mapping[str, object]) -> Event:

@@ -1,11 +1,11 @@
 """What the load generator tells of refused sessions, as events of ours."""
 
-import json
 from collections.abc import Mapping
 from typing import Final
 from urllib.parse import urljoin
 
 from dashboard.errors import ScrapeError
+from dashboard.event_list import EventList
 from dashboard.model import Event
 from dashboard.scraper import Fetch
 
@@ -19,20 +19,18 @@ _LONGEST_TEXT: Final = 300
 _LONGEST_LABEL: Final = 100
 
 
-class GeneratorSessions:
+class GeneratorSessions(EventList):
     """Reads ``/refused_sessions`` beside a metrics page; each look brings what is not stored.
 
     A page that has no such thing beside it is another program's, and asked less often.
     """
 
     def __init__(self, metrics_url: str) -> None:
-        self._url = urljoin(metrics_url, "/refused_sessions")
-        self._last = 0
-        self._looked_at = 0
+        super().__init__(urljoin(metrics_url, "/refused_sessions"), "sessions", event_of)
         self._pause = 0
 
     async def look(self, fetch: Fetch) -> list[Event]:
-        """The events since those of the last look that was stored.
+        """As of any list, but for a while nothing after an error.
 
         Raises:
             ScrapeError: no answer, or not a list of sessions.
@@ -41,30 +39,12 @@ class GeneratorSessions:
             self._pause -= 1
             return []
         try:
-            told = _sessions(self._url, await fetch(f"{self._url}?since={self._last}"))
+            return await super().look(fetch)
         except ScrapeError:
-            # A generator that comes back counts from one again.
-            self._last = 0
+            # Also who answers with something else may count from one when it has such a list.
+            self._last = self._looked_at = 0
             self._pause = _AGAIN_AFTER
             raise
-        self._looked_at = max((sequence for sequence, _ in told), default=self._last)
-        return [event for _, event in told]
-
-    def stored(self) -> None:
-        """Note that what the last look brought need not be told again."""
-        self._last = self._looked_at
-
-
-def _sessions(url: str, body: bytes) -> list[tuple[int, Event]]:
-    """Numbers and events.
-
-    Raises:
-        ScrapeError: it has another form.
-    """
-    try:
-        return [(int(item["sequence"]), event_of(item)) for item in json.loads(body)]
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ScrapeError(f"{url} is not a list of sessions ({error})") from error
 
 
 def event_of(item: Mapping[str, object]) -> Event:
