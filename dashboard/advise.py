@@ -2,15 +2,14 @@
 
 import argparse
 import asyncio
-import sys
 from collections.abc import Mapping, Sequence
 from typing import Final
 
 from dashboard.advice import Advice, Option, advised, changes, sentence
 from dashboard.answers import AdviceAnswer
-from dashboard.commands import STANDARD_OUTPUT, command_parser, store_path, write_result
+from dashboard.commands import command_parser, print_table, store_path, write_result
 from dashboard.embedded import EmbeddedSource
-from dashboard.figure_text import printable
+from dashboard.figure_text import padded, printable
 from dashboard.finished_run import find_run, stored
 from dashboard.recorded_run import SETTINGS, recorded_run
 from dashboard.replay import Outcome
@@ -52,8 +51,7 @@ def main(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
     values = {name: getattr(given, name) for name in SETTINGS if getattr(given, name) is not None}
     with stored(store_path(given.store, environ)) as source:
         advice = asyncio.run(_advised(source, given.run, values))
-    # Who reads the result from standard output is not to find the table in it.
-    print(table(advice), file=sys.stderr if given.json == STANDARD_OUTPUT else sys.stdout)
+    print_table(table(advice) + "\n", given.json)
     if given.json:
         text = AdviceAnswer.of(advice).model_dump_json(indent=2) + "\n"
         write_result(text, given.json, "--json")
@@ -75,14 +73,13 @@ def table(advice: Advice) -> str:
         _row("replayed", own.outcome),
         *(_row(_name(option, own), option.outcome) for option in others),
     ]
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     settings = ", ".join(f"{name}={getattr(own.settings, name):g}" for name in SETTINGS)
     return "\n".join(
         [
             f"run {printable(advice.recorded.run.run)}, {advice.recorded.load.seconds:.0f} s",
             f"with {settings}",
             "",
-            *(_line(row, widths) for row in rows),
+            *padded(rows, words=0),
             "",
             *(sentence(option, own) for option in others),
             "",
@@ -106,11 +103,3 @@ def _row(name: str, outcome: Outcome) -> tuple[str, ...]:
         f"{outcome.gave_up:,.0f}",
         f"{outcome.container_s:,.0f}",
     )
-
-
-def _line(cells: Sequence[str], widths: Sequence[int]) -> str:
-    first, *others = (
-        cell.rjust(width) if at else cell.ljust(width)
-        for at, (cell, width) in enumerate(zip(cells, widths, strict=True))
-    )
-    return "  ".join([first, *others])

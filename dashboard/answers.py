@@ -1,7 +1,6 @@
 """The JSON interface's answers as types, for FastAPI's checks and its OpenAPI document."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict
 from math import isfinite
 from typing import Final, Self
 
@@ -23,7 +22,6 @@ from dashboard.run_overview import RunOverview
 from dashboard.stickiness import Comparison, ShareOf
 from dashboard.summary import LineSummary, Summary
 from dashboard.window import Window
-from flash.autoscaler import AutoscalerSettings
 from flash.generator_limit import reasons
 
 __all__ = [
@@ -48,6 +46,7 @@ __all__ = [
     "PanelData",
     "RunAnswer",
     "RunComparisonAnswer",
+    "SameNames",
     "SdGroup",
     "ShareAnswer",
     "StickinessAnswer",
@@ -74,7 +73,7 @@ class ErrorAnswer(BaseModel):
     error: ErrorBody
 
 
-class _SameNames(BaseModel):
+class SameNames(BaseModel):
     """An answer whose fields are called as those of what it tells."""
 
     model_config = ConfigDict(from_attributes=True)
@@ -84,7 +83,7 @@ class _SameNames(BaseModel):
         return cls.model_validate(told)
 
 
-class PanelAnswer(_SameNames):
+class PanelAnswer(SameNames):
     """One panel: rates are per second, durations in seconds."""
 
     id: str
@@ -147,7 +146,7 @@ class ObjectiveAnswer(BaseModel):
         )
 
 
-class EventAnswer(_SameNames):
+class EventAnswer(SameNames):
     """Something that happened, for marks on time charts (Unix seconds)."""
 
     at: float
@@ -261,7 +260,7 @@ class DeletedRunAnswer(BaseModel):
     notes: int
 
 
-class ComparedRun(_SameNames):
+class ComparedRun(SameNames):
     """A run that is compared (Unix seconds), and what its load generator told of it."""
 
     run: str
@@ -614,7 +613,7 @@ class ComparisonAnswer(BaseModel):
         )
 
 
-class MovesAnswer(_SameNames):
+class MovesAnswer(SameNames):
     """What a change from ``before`` to ``after`` live containers did to sticky sessions.
 
     ``moved`` of about ``sessions`` were seen on another container afterwards. Rendezvous hashing
@@ -701,7 +700,7 @@ class OutcomeAnswer(BaseModel):
         )
 
 
-class SettingsAnswer(BaseModel):
+class SettingsAnswer(SameNames):
     """The autoscaler's settings, as Modal names them; windows in seconds."""
 
     min_containers: int
@@ -710,10 +709,6 @@ class SettingsAnswer(BaseModel):
     target_concurrency: float
     scaleup_window: float
     scaledown_window: float
-
-    @classmethod
-    def of(cls, settings: AutoscalerSettings) -> "SettingsAnswer":
-        return cls(**asdict(settings))
 
 
 class OptionAnswer(BaseModel):

@@ -2,11 +2,16 @@
 
 import argparse
 import asyncio
-import sys
 from collections.abc import Mapping, Sequence
 
 from dashboard.check_report import CheckReport
-from dashboard.commands import STANDARD_OUTPUT, command_parser, store_path, write_result
+from dashboard.commands import (
+    STANDARD_OUTPUT,
+    command_parser,
+    print_table,
+    store_path,
+    write_result,
+)
 from dashboard.embedded import EmbeddedSource
 from dashboard.errors import ConfigError
 from dashboard.finished_run import ended_run, stored
@@ -62,9 +67,7 @@ def main(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
         raise ConfigError("--junit - and --json - would be mixed up; name a file for one of them")
     with stored(store_path(given.store, environ)) as source:
         report = asyncio.run(checked(source, given.run, objectives))
-    # Who reads a result from standard output is not to find the table in it.
-    aside = STANDARD_OUTPUT in (junit, json)
-    print(report.table(), end="", file=sys.stderr if aside else sys.stdout)
+    print_table(report.table(), junit, json)
     if junit:
         write_result(report.as_junit(), junit, "--junit")
     if json:

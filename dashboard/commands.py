@@ -1,6 +1,7 @@
 """What the sub-commands that read a run from the store have in common."""
 
 import argparse
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
@@ -9,7 +10,7 @@ from dashboard.config import DEFAULT_STORE
 from dashboard.errors import ConfigError
 from dashboard.finished_run import LATEST
 
-__all__ = ["STANDARD_OUTPUT", "command_parser", "store_path", "write_result"]
+__all__ = ["STANDARD_OUTPUT", "command_parser", "print_table", "store_path", "write_result"]
 
 STANDARD_OUTPUT: Final = "-"
 
@@ -49,6 +50,14 @@ def command_parser(
 def store_path(given: str | None, environ: Mapping[str, str]) -> Path:
     """The store that the command line names, or else the environment."""
     return Path(given or environ.get("DASHBOARD_STORE") or DEFAULT_STORE)
+
+
+def print_table(table: str, *results: str | None) -> None:
+    """Print it, aside if one of the ``results`` goes to standard output.
+
+    Who reads a result from there is not to find the table in it.
+    """
+    print(table, end="", file=sys.stderr if STANDARD_OUTPUT in results else sys.stdout)
 
 
 def write_result(text: str, path: str, option: str) -> None:

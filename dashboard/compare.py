@@ -2,17 +2,16 @@
 
 import argparse
 import asyncio
-import sys
 from collections.abc import Mapping, Sequence
 from typing import Final
 
 from dashboard.answers import RunComparisonAnswer
-from dashboard.commands import STANDARD_OUTPUT, command_parser, store_path, write_result
+from dashboard.commands import command_parser, print_table, store_path, write_result
 from dashboard.compare_report import table_of
-from dashboard.embedded import EmbeddedSource
 from dashboard.errors import ConfigError
 from dashboard.finished_run import PREVIOUS, ended_run, stored
 from dashboard.run_comparison import TOLERANCE, RunComparison, compare_runs
+from dashboard.source import Source
 
 __all__ = ["compared", "main", "option_parser"]
 
@@ -53,8 +52,7 @@ def main(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
     json = given.json or environ.get("DASHBOARD_COMPARE_JSON")
     with stored(store_path(given.store, environ)) as source:
         comparison = asyncio.run(compared(source, given.base, given.run, tolerance))
-    # Who reads a result from standard output is not to find the table in it.
-    print(table_of(comparison), end="", file=sys.stderr if json == STANDARD_OUTPUT else sys.stdout)
+    print_table(table_of(comparison), json)
     if json:
         answer = RunComparisonAnswer.of(comparison)
         write_result(answer.model_dump_json(indent=2) + "\n", json, "--json")
@@ -62,7 +60,7 @@ def main(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
 
 
 async def compared(
-    source: EmbeddedSource, base: str, run: str, tolerance: float = TOLERANCE
+    source: Source, base: str, run: str, tolerance: float = TOLERANCE
 ) -> RunComparison:
     """The comparison of the runs of these names.
 

@@ -26,18 +26,19 @@ def measured_text(value: float | None, unit: Unit) -> str:
             return f"{value:,.0f}"
 
 
-def padded(rows: Sequence[Sequence[str]]) -> list[str]:
-    """Lines of a table: names at the left, figures at the right, what they say after them."""
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+def padded(rows: Sequence[Sequence[str]], *, words: int = 1) -> list[str]:
+    """Lines of a table: names at the left, figures at the right, ``words`` columns after them."""
+    first, *widths = (max(map(len, column)) for column in zip(*rows, strict=True))
+    figures = len(widths) - words
     return [
         "  ".join(
             (
-                row[0].ljust(widths[0]),
-                *(cell.rjust(width) for cell, width in zip(row[1:-1], widths[1:-1], strict=True)),
-                row[-1],
+                name.ljust(first),
+                *(cell.rjust(width) for cell, width in zip(cells, widths[:figures], strict=False)),
+                *cells[figures:],
             )
         )
-        for row in rows
+        for name, *cells in rows
     ]
 
 

@@ -40,10 +40,7 @@ async def generator_evidence(
 async def grown(source: Source, window: Window, metric: str, label: str) -> dict[str, int]:
     """How much a counter grew over the whole of ``window``, by a label."""
     found = await source.increases(metric, window, by=(label,), match={})
-    return {
-        dict(labels).get(label, ""): round(float(np.nansum(values)))
-        for labels, values in zip(found.labels, found.values, strict=True)
-    }
+    return {value: round(total) for value, total in found.totals(label).items()}
 
 
 def highest_mean(values: Array, steps: int) -> float:

@@ -89,9 +89,8 @@ async def recorded_run(source: Source, run: Run, given: Mapping[str, float]) -> 
             "the run had one user ask for all while it was cold (--cold-start-policy probe); only "
             "runs whose users try again by themselves can be replayed"
         )
-    outcomes = _by_outcome(
-        await source.increases("loadgen_requests_total", window, by=("outcome",), match={})
-    )
+    attempts = await source.increases("loadgen_requests_total", window, by=("outcome",), match={})
+    outcomes = attempts.totals("outcome")
     _check_outcomes(outcomes)
     settings = await _settings(source, window, given)
     lives = await _lives(source, window, run)
@@ -121,13 +120,6 @@ async def recorded_run(source: Source, run: Run, given: Mapping[str, float]) -> 
 def _deadline_s(run: Run) -> float:
     told = run.labels.get("cold_start_timeout", "")
     return float(told) if _NUMBER.fullmatch(told) else DEADLINE_S
-
-
-def _by_outcome(found: Scalars) -> dict[str, float]:
-    return {
-        dict(labels).get("outcome", ""): float(np.nansum(values))
-        for labels, values in zip(found.labels, found.values, strict=True)
-    }
 
 
 def _check_outcomes(outcomes: Mapping[str, float]) -> None:

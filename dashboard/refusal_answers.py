@@ -2,25 +2,20 @@
 
 from pydantic import BaseModel
 
-from dashboard.answers import ContainerStartAnswer
+from dashboard.answers import ContainerStartAnswer, SameNames
 from dashboard.held_requests import HeldRequests
-from dashboard.refusal_cause import Cause, Fact
+from dashboard.refusal_cause import Cause
 from dashboard.refusals import RefusalStreak
-from dashboard.refused_sessions import RefusedSession
 
 __all__ = ["HeldAnswer", "RefusalStreakAnswer", "RefusalsAnswer", "RefusedSessionAnswer"]
 
 
-class FactAnswer(BaseModel):
+class FactAnswer(SameNames):
     """A piece of evidence: a number by name, and words that have it."""
 
     name: str
     value: float
     text: str
-
-    @classmethod
-    def of(cls, fact: Fact) -> "FactAnswer":
-        return cls(name=fact.name, value=fact.value, text=fact.text)
 
 
 class RefusalStreakAnswer(BaseModel):
@@ -72,7 +67,7 @@ class HeldAnswer(BaseModel):
         )
 
 
-class RefusedSessionAnswer(BaseModel):
+class RefusedSessionAnswer(SameNames):
     """A session that met ``refused`` 503s in a row while others had answers (Unix seconds).
 
     Before ``beside`` of them others of the region had been answered since its last one.
@@ -92,23 +87,6 @@ class RefusedSessionAnswer(BaseModel):
     answered: bool
     idlest_in_flight: float | None
     target_concurrency: float | None
-
-    @classmethod
-    def of(cls, one: RefusedSession) -> "RefusedSessionAnswer":
-        return cls(
-            region=one.region,
-            session=one.session,
-            began_at=one.began_at,
-            ended_at=one.ended_at,
-            refused=one.refused,
-            beside=one.beside,
-            others_answered=one.others_answered,
-            others_refused=one.others_refused,
-            containers=list(one.containers),
-            answered=one.answered,
-            idlest_in_flight=one.idlest_in_flight,
-            target_concurrency=one.target_concurrency,
-        )
 
 
 class RefusalsAnswer(BaseModel):

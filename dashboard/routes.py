@@ -38,10 +38,11 @@ from dashboard.answers import (
     TargetAnswer,
 )
 from dashboard.cold_starts import cold_starts_of
+from dashboard.compare import compared
 from dashboard.container_lives import lives_in
 from dashboard.distribution import distributions_of
 from dashboard.errors import BadQueryError, ConflictError, NotFoundError
-from dashboard.finished_run import LATEST, PREVIOUS, ended_run, time_of
+from dashboard.finished_run import LATEST, PREVIOUS, time_of
 from dashboard.held_requests import HELD_S, held_in
 from dashboard.lines import FILTERS, panel_lines
 from dashboard.live import LiveHub
@@ -61,7 +62,7 @@ from dashboard.refusal_answers import (
 from dashboard.refusal_record import record_of
 from dashboard.refusals import refusals_of
 from dashboard.refused_sessions import refused_sessions_of
-from dashboard.run_comparison import TOLERANCE, compare_runs
+from dashboard.run_comparison import TOLERANCE
 from dashboard.run_overview import RunOverviews
 from dashboard.service_discovery import sd_groups
 from dashboard.source import Match, Source
@@ -284,16 +285,11 @@ async def compare(
     ] = TOLERANCE,
 ) -> Response:
     """Whether a run was worse than one before: every figure with its interval and its verdict."""
-    source = services.source
-    if not source.is_exact:
+    if not services.source.is_exact:
         raise ConflictError(
             "run", "a Prometheus does not tell all that a run counted: compare with a store of ours"
         )
-    later = await ended_run(source, run)
-    before = await ended_run(source, base, before=later.run.run)
-    return _json(
-        RunComparisonAnswer.of(await compare_runs(source, before, later, tolerance=tolerance))
-    )
+    return _json(RunComparisonAnswer.of(await compared(services.source, base, run, tolerance)))
 
 
 @router.get("/api/events", response_model=list[EventAnswer])
@@ -588,7 +584,4 @@ async def _totals(services: Services, run: Run) -> dict[str, float]:
     found = await services.source.increases(
         "loadgen_requests_total", window, by=("outcome",), match={}
     )
-    return {
-        dict(key).get("outcome", ""): float(sum(v for v in row.tolist() if v == v))
-        for key, row in zip(found.labels, found.values, strict=True)
-    }
+    return found.totals("outcome")

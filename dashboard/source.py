@@ -34,6 +34,13 @@ class Scalars:
     values: NDArray[np.float64]
     left_out: int = 0
 
+    def totals(self, label: str) -> dict[str, float]:
+        """All steps added up, by the values of the only label that was asked for."""
+        return {
+            dict(labels).get(label, ""): float(np.nansum(values))
+            for labels, values in zip(self.labels, self.values, strict=True)
+        }
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Histograms:
