@@ -244,10 +244,7 @@ def _load(options: argparse.Namespace, folder: Path) -> tuple[str, list[Judgemen
         def watch(pid: int, metrics_port: int) -> None:
             time.sleep(WARM_UP_S)
             waited_s = _waited_s(pid)
-            before, began = MetricsPage.scrape(metrics_port), time.monotonic()
-            time.sleep(options.seconds)
-            after, ended = MetricsPage.scrape(metrics_port), time.monotonic()
-            page, took_s = after.since(before), ended - began
+            page, took_s = MetricsPage.grown(metrics_port, options.seconds)
             rate = page.total("loadgen_requests_total") / took_s
             stretches.append(_Stretch(rate, (_waited_s(pid) - waited_s) / took_s, page))
 

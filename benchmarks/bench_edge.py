@@ -245,10 +245,7 @@ def _paced(_: Path, case: Case, port: int, seconds: float) -> WrkOutput:
 
     def watch(_: int, metrics_port: int) -> None:
         time.sleep(_WARM_UP_S)
-        before, began = MetricsPage.scrape(metrics_port), time.monotonic()
-        time.sleep(seconds)
-        after, ended = MetricsPage.scrape(metrics_port), time.monotonic()
-        windows.append((after.since(before), ended - began))
+        windows.append(MetricsPage.grown(metrics_port, seconds))
 
     run_locust(
         [

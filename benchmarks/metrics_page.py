@@ -1,5 +1,6 @@
 """The load generator's metrics page as numbers, and what changed between two of them."""
 
+import time
 from dataclasses import dataclass
 from urllib.request import ProxyHandler, build_opener
 
@@ -40,6 +41,14 @@ class MetricsPage:
         return MetricsPage(
             {key: value - before.samples.get(key, 0.0) for key, value in self.samples.items()}
         )
+
+    @classmethod
+    def grown(cls, port: int, seconds: float) -> tuple["MetricsPage", float]:
+        """What is added in so many seconds from now on, and how many these were."""
+        before, began = cls.scrape(port), time.monotonic()
+        time.sleep(seconds)
+        after, ended = cls.scrape(port), time.monotonic()
+        return after.since(before), ended - began
 
     def total(self, name: str, **labels: str) -> float:
         """The sum of all samples of a name that have the labels."""
