@@ -29,7 +29,7 @@ _AWAITED_S: Final = 0.4
 class MasterReports:
     """Of one master runner; ``results`` and ``changes`` count reports and workers.
 
-    ``sleep`` waits so many seconds of ``clock``, and others go on meanwhile.
+    ``sleep`` is what it does while it waits for reports, for seconds of ``clock``.
     """
 
     def __init__(
@@ -166,7 +166,7 @@ class MasterReports:
     def _keep_looking(self) -> None:
         while True:
             self.look()
-            self._sleep(_LOOK_EVERY_S)
+            gevent.sleep(_LOOK_EVERY_S)
 
     def look(self) -> None:
         """Notice who has come and gone; done every second."""
