@@ -22,6 +22,7 @@ from loadgen.cpu_reports import present_workers
 from loadgen.errors import Error, UsageError
 from loadgen.exposition import Process, render
 from loadgen.generator import Generator
+from loadgen.interrupts import take_between_turns
 from loadgen.load_shape import use_profile
 from loadgen.master_reports import MasterReports
 from loadgen.metrics_server import MetricsServer
@@ -63,6 +64,7 @@ def _on_init(environment: Environment, runner: Runner, web_ui: Any, **_: Any) ->
     except (FlashError, Error) as error:
         _leave(error)
     attached.listen()
+    take_between_turns()
     if isinstance(runner, WorkerRunner) and runner.last_received_spawn_timestamp:
         # A worker that joins a run is told to start before it is ready to hear of it.
         attached.catch_up(environment)

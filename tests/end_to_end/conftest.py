@@ -69,7 +69,7 @@ Start = Callable[..., Running]
 
 
 @pytest.fixture
-def start(tmp_path: Path) -> Iterator[Start]:
+def start(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Start]:
     """Start ``python ARGUMENTS``, or another program; more environment by keyword.
 
     Ended after the test.
@@ -86,27 +86,47 @@ def start(tmp_path: Path) -> Iterator[Start]:
     yield run
     for running in reversed(started):
         running.end()
+    for running in started:
+        request.node.add_report_section("teardown", running.log.name, running.output()[-4000:])
 
 
 def _is_ours(name: str) -> bool:
     return name.startswith(("FLASH_", "LOADGEN_", "DASHBOARD_", "LOCUST_", "TARGET_", "MODAL_"))
 
 
-@pytest.fixture
-def free_ports() -> Callable[[int], list[int]]:
-    """So many consecutive ports on which nobody listens."""
+class Ports:
+    """Consecutive ports on which nobody listens; each told once before any is told again.
 
-    def find(count: int) -> list[int]:
-        for _ in range(200):
-            # Below the ports that systems give to connections by themselves: thousands of those may
-            # be taken, and one that is free now may not be so in a moment.
-            first = random.SystemRandom().randrange(10_000, 20_000 - count)
+    They are below those that systems give to connections by themselves: thousands of these may be
+    taken, and one that is free now may not be so in a moment. Each of pytest's processes has a part
+    of its own, or two tests could be told the same one before either listens.
+    """
+
+    _FIRST = 10_000
+    _OF_A_PROCESS = 2_000
+
+    def __init__(self) -> None:
+        process = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+        self._first = self._FIRST + process % 5 * self._OF_A_PROCESS
+        self._told = random.SystemRandom().randrange(self._OF_A_PROCESS)
+
+    def __call__(self, count: int) -> list[int]:
+        for _ in range(2 * self._OF_A_PROCESS):
+            if self._told + count > self._OF_A_PROCESS:
+                self._told = 0
+            first = self._first + self._told
             ports = list(range(first, first + count))
             if all(map(_is_free, ports)):
+                self._told += count
                 return ports
+            self._told += 1
         pytest.fail(f"no {count} consecutive free ports")
 
-    return find
+
+@pytest.fixture(scope="session")
+def free_ports() -> Callable[[int], list[int]]:
+    """So many consecutive ports on which nobody listens."""
+    return Ports()
 
 
 def _is_free(port: int) -> bool:

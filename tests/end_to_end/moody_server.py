@@ -9,6 +9,7 @@ import asyncio
 import os
 import signal
 import sys
+import time
 from pathlib import Path
 
 _MOST = 6
@@ -53,9 +54,13 @@ class Server:
             return b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n"
         if self._bad or self._is("refuse"):
             return b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 5\r\n\r\nnever"
+        began = time.perf_counter()
         if self._is("slow"):
             await self._take_time()
-        return b"HTTP/1.1 200 OK\r\nServer-Timing: app;dur=1\r\nContent-Length: 2\r\n\r\nok"
+        took_ms = round(1000 * (time.perf_counter() - began))
+        return (
+            b"HTTP/1.1 200 OK\r\nServer-Timing: app;dur=%d\r\nContent-Length: 2\r\n\r\nok" % took_ms
+        )
 
     async def _take_time(self) -> None:
         self._serving += 1
