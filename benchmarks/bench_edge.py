@@ -2,10 +2,11 @@
 
 The proxy has one core; wrk and the origin (nginx, answering from memory) share another. Every peer
 routes to an origin over kept connections, adds two response fields and two forwarding fields. Runs
-of the peers alternate, and the figures are medians over the rounds, so that what else the machine
-does falls on all of them alike. wrk saturates them all, and its latency only tells the rate once
-more. What a proxy adds to a request shows where none is saturated: there our own load generator
-sends as many requests a second to each of them, half of them in sessions.
+of the peers alternate, so that what else the machine does falls on all of them alike. The figures
+are medians over the rounds; a ratio, and what a proxy adds, is taken within each round before. wrk
+saturates them all, and its latency only tells the rate once more. What a proxy adds to a request
+shows where none is saturated: there our own load generator sends as many requests a second to each
+of them, half of them in sessions.
 
     python -m benchmarks.bench_edge --rounds 3 --seconds 5
 """
@@ -13,7 +14,6 @@ sends as many requests a second to each of them, half of them in sessions.
 import argparse
 import json
 import re
-import statistics
 import subprocess
 import sys
 import tempfile
@@ -22,6 +22,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import median
 from urllib.request import ProxyHandler, build_opener
 
 from benchmarks.locust_run import run_locust
@@ -279,26 +280,30 @@ def _markdown(
         "|---|---|--:|--:|--:|--:|--:|--:|--:|",
     ]
     for case in cases:
-        base = _median(table.get((case, "nginx"), []), "rate")
+        base = table.get((case, "nginx"), [])
         without = table.get((case, "direct"), [])
         for peer in peers:
             runs = table[case, peer]
-            rate = _median(runs, "rate")
-            ratio = f"{rate / base:.2f}" if base else ""
-            p50_ms, p99_ms = _median(runs, "p50_ms"), _median(runs, "p99_ms")
-            added = ""
+            ratio = added = ""
+            if base:
+                pairs = zip(runs, base, strict=True)
+                ratio = f"{median(run.rate / its.rate for run, its in pairs):.2f}"
             if without and peer != "direct":
-                added = f"{p50_ms - _median(without, 'p50_ms'):.2f} | "
-                added += f"{p99_ms - _median(without, 'p99_ms'):.2f}"
+                pairs = zip(runs, without, strict=True)
+                added = " | ".join(
+                    f"{median(more):.2f}"
+                    for more in zip(
+                        *((run.p50_ms - its.p50_ms, run.p99_ms - its.p99_ms) for run, its in pairs),
+                        strict=True,
+                    )
+                )
+            p50_ms, p99_ms = median(run.p50_ms for run in runs), median(run.p99_ms for run in runs)
             lines.append(
-                f"| {case} | {peer} | {rate:,.0f} | {ratio} | {p50_ms:.2f} | {p99_ms:.2f} | "
-                f"{added or ' | '} | {sum(run.failed for run in runs)} |"
+                f"| {case} | {peer} | {median(run.rate for run in runs):,.0f} | {ratio} | "
+                f"{p50_ms:.2f} | {p99_ms:.2f} | {added or ' | '} | "
+                f"{sum(run.failed for run in runs)} |"
             )
     return "\n".join(lines)
-
-
-def _median(runs: list[WrkOutput], name: str) -> float:
-    return statistics.median(getattr(run, name) for run in runs) if runs else 0.0
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -20,7 +20,8 @@ from typing import Final, cast
 from flash.edge.chunked import ChunkedBody, ChunkedError
 from flash.edge.delivery import Delivery
 from flash.edge.open_files import OWN_SHORTAGES
-from flash.edge.region import RegionalProxy, Upstream
+from flash.edge.prompt_writer import prompt_writer
+from flash.edge.region import LONGEST_REMEMBERED, RegionalProxy, Upstream
 from flash.edge.request_head import (
     LONGEST_HEAD,
     RequestError,
@@ -76,6 +77,8 @@ class ClientConnection(asyncio.Protocol):
         "_forwarded",
         "_forwarding",
         "_head_began",
+        "_last_head",
+        "_last_request",
         "_lingering",
         "_overhead",
         "_pending",
@@ -90,6 +93,7 @@ class ClientConnection(asyncio.Protocol):
         "_tunnel",
         "_upstream",
         "_writable",
+        "_write",
     )
 
     def __init__(self, proxy: RegionalProxy) -> None:
@@ -101,6 +105,8 @@ class ClientConnection(asyncio.Protocol):
         self._closing = False
         self._lingering = False
         self._request: RequestHead | None = None
+        self._last_head = b""
+        self._last_request: RequestHead | None = None
         self._container: Upstream | None = None
         self._upstream: UpstreamConnection | None = None
         self._delivery: Delivery | None = None
@@ -130,6 +136,7 @@ class ClientConnection(asyncio.Protocol):
             cast(asyncio.Transport, transport).abort()
             return
         self._transport = cast(asyncio.Transport, transport)
+        self._write = prompt_writer(self._transport)
         peer = transport.get_extra_info("peername")
         address = str(peer[0]) if isinstance(peer, tuple) and peer else "unknown"
         self._forwarded = address.encode() + b"\r\nx-forwarded-proto: http\r\n"
@@ -137,7 +144,11 @@ class ClientConnection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         if not self._busy:
-            self._read_head(self._pending + data if self._pending else data)
+            if data == self._last_head and not self._pending and self._last_request is not None:
+                self._received = perf_counter()
+                self._serve(self._last_request)
+            else:
+                self._read_head(self._pending + data if self._pending else data)
         elif self._tunnel:
             if self._upstream is not None:
                 self._upstream.write(data)
@@ -207,16 +218,16 @@ class ClientConnection(asyncio.Protocol):
         if self._pending:
             self._proxy.reading_heads.discard(self)
         end += 4
-        if end == len(data):
-            self._pending = b""
-        else:
-            self._pending = data[end:]
-            data = data[:end]
+        self._pending = data[end:]
+        head = data[:end]
         try:
-            request, self._session, self._session_line = self._proxy.parse(data)
+            request, self._session, self._session_line = self._proxy.parse(head)
         except RequestError as error:
             self._refuse(error.status)
             return
+        # Most clients send the same head again and again, session and all.
+        self._last_head = head if end <= LONGEST_REMEMBERED else b""
+        self._last_request = request
         self._serve(request)
 
     def _serve(self, request: RequestHead) -> None:
@@ -406,7 +417,7 @@ class ClientConnection(asyncio.Protocol):
         if delivery is None:
             proxy = self._proxy
             if not proxy.half_trip_s and not proxy.bytes_per_s:
-                self._transport.write(data)
+                self._write(data)
                 return
             self._delivery = delivery = Delivery(
                 self._transport,
@@ -447,8 +458,8 @@ class ClientConnection(asyncio.Protocol):
             upstream.abort()
         else:
             upstream.release()
-        self._leave_container()
         if self._delivery is not None:
+            self._leave_container()
             self._delivery.finish(self._delivered)
         else:
             self._delivered()
@@ -555,7 +566,7 @@ class ClientConnection(asyncio.Protocol):
     def _write_answer(self, status: int, end: bytes) -> None:
         if self._transport is None:
             return
-        self._transport.write(
+        self._write(
             b"HTTP/1.1 %d %b\r\n%bcontent-length: 0\r\n%b"
             % (
                 status,
@@ -589,7 +600,8 @@ class ClientConnection(asyncio.Protocol):
             self._proxy.pool.left(container)
 
     def _ended(self, code: int) -> None:
-        self._leave_container()
+        if self._container is not None:
+            self._leave_container()
         self._proxy.counters.ended(code)
         self._busy = False
         self._request = None

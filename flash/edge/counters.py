@@ -1,5 +1,6 @@
 """What the edge counts: plain integers in the data plane, given to Prometheus when it asks."""
 
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from typing import NamedTuple
 
@@ -37,11 +38,11 @@ class RegionCounters:
     __slots__ = ("by_code", "overhead")
 
     def __init__(self) -> None:
-        self.by_code: dict[int, int] = {}
+        self.by_code: defaultdict[int, int] = defaultdict(int)
         self.overhead = Histogram()
 
     def ended(self, code: int) -> None:
-        self.by_code[code] = self.by_code.get(code, 0) + 1
+        self.by_code[code] += 1
 
 
 class StartCounters:

@@ -6,6 +6,7 @@ import logging
 import secrets
 import time
 from collections.abc import Callable, Coroutine
+from time import monotonic
 from typing import Final, Literal, cast
 
 from flash.autoscaler import (
@@ -79,14 +80,14 @@ class ContainerPool:
         self._launcher = launcher
         self._autoscaler = Autoscaler(config.autoscaler)
         self._router: Router[ManagedContainer] = Router()
+        self.choose: Callable[[str | None], Upstream | None] = self._router.choose
         self._containers: dict[str, ManagedContainer] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._refused = False
         self._crowded = 0
         self._in_flight = 0
         self._request_seconds = 0.0
-        self._since = time.monotonic()
-        self._stepped = self._since
+        self._stepped = monotonic()
         self._wake = asyncio.Event()
         self._closing = False
         self._hurried = False
@@ -97,9 +98,6 @@ class ContainerPool:
         return f"ContainerPool({list(self._containers.values())!r})"
 
     # What the data plane asks and tells.
-
-    def choose(self, session: str | None) -> Upstream | None:
-        return self._router.choose(session)
 
     def saturated(self, container: Upstream) -> bool:
         limit = self.max_concurrency
@@ -125,14 +123,14 @@ class ContainerPool:
         self.complaints.add("the edge", f"cannot connect to containers: {error.strerror}")
 
     def entered(self, container: Upstream) -> None:
-        self._integrate()
         container.in_flight += 1
         self._in_flight += 1
+        self._request_seconds -= monotonic() - self._stepped
 
     def left(self, container: Upstream) -> None:
-        self._integrate()
         container.in_flight -= 1
         self._in_flight -= 1
+        self._request_seconds += monotonic() - self._stepped
 
     # What the operator asks and tells.
 
@@ -219,10 +217,11 @@ class ContainerPool:
     def _step(self) -> None:
         if self._closing:
             return
-        self._integrate()
-        now = self._since  # of another moment the mean would be off, and a whole number no more
+        now = monotonic()
         elapsed = now - self._stepped
-        demand = self._request_seconds / elapsed if elapsed > 0 else float(self._in_flight)
+        # Who entered took the time before from it, who left added the time until then.
+        request_seconds = self._request_seconds + self._in_flight * elapsed
+        demand = request_seconds / elapsed if elapsed > 0 else float(self._in_flight)
         self._stepped, self._request_seconds = now, 0.0
         refused, self._refused = self._refused, False
         crowded, self._crowded = self._crowded, 0
@@ -249,11 +248,6 @@ class ContainerPool:
         ready_by = None if too_many else time.time() - settings.scaledown_window
         for task_id in to_stop(candidates, number, ready_by=ready_by):
             self.stop(self._containers[task_id])
-
-    def _integrate(self) -> None:
-        now = time.monotonic()
-        self._request_seconds += self._in_flight * (now - self._since)
-        self._since = now
 
     def _start(self) -> None:
         container = ManagedContainer(self._config.container_region)
@@ -375,7 +369,7 @@ class ContainerPool:
         """Seconds for which nothing is started; more after each failure in a row."""
         wait_s = float(min(_LONGEST_BACK_OFF_S, 0.5 * 2 ** min(self._failures, 10)))
         self._failures += 1
-        self._not_before = time.monotonic() + wait_s
+        self._not_before = monotonic() + wait_s
         return wait_s
 
     def _failed(self, container: ManagedContainer, result: str, what: str) -> None:
@@ -410,8 +404,8 @@ class ContainerPool:
 
     async def _drain(self, container: ManagedContainer, ended: "asyncio.Future[int]") -> None:
         assert container.process is not None
-        until = time.monotonic() + self.grace_s
-        while container.in_flight and time.monotonic() < until and not ended.done():
+        until = monotonic() + self.grace_s
+        while container.in_flight and monotonic() < until and not ended.done():
             await asyncio.wait((ended,), timeout=0.02)
         for connection in list(container.idle):
             connection.abort()  # servers may wait for open connections before they end

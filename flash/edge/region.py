@@ -2,7 +2,6 @@
 
 import asyncio
 import random
-import re
 from collections.abc import Coroutine
 from hmac import compare_digest
 from math import inf
@@ -18,15 +17,18 @@ if TYPE_CHECKING:
     from flash.edge.client import ClientConnection
     from flash.edge.upstream import UpstreamConnection
 
-__all__ = ["Pool", "RegionalProxy", "Upstream"]
+__all__ = ["LONGEST_REMEMBERED", "Pool", "RegionalProxy", "Upstream"]
+
+LONGEST_REMEMBERED: Final = 2048
+"""Bytes; the head of a request that is longer is taken apart each time it comes."""
 
 # A client's head is mostly the same each time: it is taken apart once.
 _MOST_HEADS: Final = 2048
-_LONGEST_REMEMBERED: Final = 2048
 # As clients commonly write it; every other form is found by taking the head apart.
 _SESSION: Final = b"\r\nModal-Session-ID: "
 _SESSION_LOWER: Final = _SESSION.lower()
-_PLAIN: Final = re.compile(rb"[\x21-\x7e]+")
+_NAME: Final = len(_SESSION) - 2
+_VISIBLE: Final = bytes(range(0x21, 0x7F))
 
 
 class Upstream(Protocol):
@@ -109,6 +111,8 @@ class RegionalProxy:
         self._tokens = _accepted(tokens)
         self._foreign = _accepted(foreign_tokens)
         self._heads: dict[bytes, RequestHead] = {}
+        # What was around the session in the last head that had one.
+        self._around: tuple[bytes, bytes, RequestHead | None] = (b"", b"", None)
         self._tasks: set[asyncio.Future[None]] = set()
 
     def __repr__(self) -> str:
@@ -140,15 +144,23 @@ class RegionalProxy:
         Raises:
             RequestError: the head is refused.
         """
+        before, after, request = self._around
+        if request is not None and head.startswith(before) and head.endswith(after):
+            begin, end = len(before), len(head) - len(after)
+            session = head[begin:end]
+            if session and not session.translate(None, _VISIBLE):
+                return request, session.decode("latin-1"), head[begin - _NAME : end + 2]
         at = head.find(_SESSION)
         if at < 0:
             at = head.find(_SESSION_LOWER)
         if at > 0:
-            end = head.find(b"\r\n", at + len(_SESSION))
-            session = head[at + len(_SESSION) : end]
-            if session.isalnum() or _PLAIN.fullmatch(session):
+            begin = at + len(_SESSION)
+            end = head.find(b"\r\n", begin)
+            session = head[begin:end]
+            if session and not session.translate(None, _VISIBLE):
                 request = self._recall(head[:at] + head[end:])
                 if request.session is None:
+                    self._around = head[:begin], head[end:], request
                     return request, session.decode("latin-1"), head[at + 2 : end + 2]
         request = self._recall(head)
         return request, request.session, b""
@@ -157,7 +169,7 @@ class RegionalProxy:
         request = self._heads.get(head)
         if request is None:
             request = parse_request(head, guarded=self.guarded)
-            if len(head) <= _LONGEST_REMEMBERED:
+            if len(head) <= LONGEST_REMEMBERED:
                 if len(self._heads) >= _MOST_HEADS:
                     self._heads.clear()
                 self._heads[head] = request

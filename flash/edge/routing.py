@@ -45,8 +45,11 @@ class Router(Generic[T]):
 
     def choose(self, session: str | None) -> T | None:
         """The container for a request, ``None`` when there is none."""
-        if session is None or len(self._live) < 2:
-            return self._least_busy()
+        live = self._live
+        if len(live) < 2:
+            return live[0] if live else None
+        if session is None:
+            return self._least_busy(live)
         chosen = self._winners.get(session)
         if chosen is None:
             name = winner(session, self._by_id)
@@ -61,10 +64,7 @@ class Router(Generic[T]):
         """Requests in the least busy container, 0 where there is none."""
         return min((container.in_flight for container in self._live), default=0)
 
-    def _least_busy(self) -> T | None:
-        live = self._live
-        if len(live) < 2:
-            return live[0] if live else None
+    def _least_busy(self, live: list[T]) -> T:
         # Starting at another one each time spreads requests over equally busy containers.
         self._next = start = (self._next + 1) % len(live)
         best = live[start]

@@ -5,6 +5,7 @@ from time import perf_counter
 from typing import TYPE_CHECKING, Final, cast
 
 from flash.edge.chunked import ChunkedBody, ChunkedError
+from flash.edge.prompt_writer import prompt_writer
 from flash.edge.region import Upstream
 from flash.edge.request_head import LONGEST_HEAD, RequestHead
 from flash.edge.response_head import ResponseError, recall_response
@@ -40,6 +41,7 @@ class UpstreamConnection(asyncio.Protocol):
         "_touched",
         "_transport",
         "_used",
+        "_write",
         "writable",
     )
 
@@ -75,14 +77,14 @@ class UpstreamConnection(asyncio.Protocol):
         self._status = 0
         self._idled = 0
         self._interim = 0
-        self.write(head)
+        self._write(head)
 
     def usable(self) -> bool:
         return self._transport is not None and not self._transport.is_closing()
 
     def write(self, data: bytes) -> None:
         if self._transport is not None:
-            self._transport.write(data)
+            self._write(data)
 
     def write_eof(self) -> None:
         if self._transport is not None and self._transport.can_write_eof():
@@ -93,7 +95,7 @@ class UpstreamConnection(asyncio.Protocol):
         self._client = None
         self._request = None
         idle = self._container.idle
-        if self._keep_alive and self.usable() and len(idle) < _MOST_IDLE:
+        if self._keep_alive and len(idle) < _MOST_IDLE and self.usable():
             if self._paused:
                 self.resume_reading()  # so that its closing is noticed
             idle.append(self)
@@ -132,6 +134,7 @@ class UpstreamConnection(asyncio.Protocol):
             cast(asyncio.Transport, transport).abort()
             return
         self._transport = cast(asyncio.Transport, transport)
+        self._write = prompt_writer(self._transport)
 
     def pause_writing(self) -> None:
         self.writable = False

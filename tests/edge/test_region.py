@@ -31,22 +31,26 @@ def whole(proxy: RegionalProxy, data: bytes) -> tuple[str | None, set[bytes]]:
     return session, set((request.forward + b"1.2.3.4\r\n" + line).split(b"\r\n"))
 
 
-@pytest.mark.parametrize(
-    "lines",
-    [
-        [],
-        ["Modal-Session-ID: one"],
-        ["A: b", "modal-session-id: one-and-two", "C: d"],
-        ["MODAL-session-id:   spaced  "],
-        ["Modal-Session-ID: with blank"],
-        ["Modal-Session-ID: trailing "],
-        ["Modal-Session-ID: \xe9"],
-        ["Modal-Session-ID: "],
-        ["Modal-Session-ID: one", "Modal-Session-ID: two"],
-        ["modal-session-id: one", "Modal-Session-ID: two"],
-        ["X: Modal-Session-ID: no"],
-    ],
-)
+HEADS = [
+    [],
+    ["Modal-Session-ID: one"],
+    ["A: b", "modal-session-id: one-and-two", "C: d"],
+    ["MODAL-session-id:   spaced  "],
+    ["Modal-Session-ID: with blank"],
+    ["Modal-Session-ID: trailing "],
+    ["Modal-Session-ID: \xe9"],
+    ["Modal-Session-ID: "],
+    ["Modal-Session-ID: one", "Modal-Session-ID: two"],
+    ["modal-session-id: one", "Modal-Session-ID: two"],
+    ["X: Modal-Session-ID: no"],
+    ["Modal-Session-ID: two"],
+    ["A: b", "modal-session-id: 3", "C: d"],
+    ["A: b", "modal-session-id: 4"],
+]
+BAD = [["Modal-Session-ID: t\x7fo"], ["Modal-Session-ID: one", "A : b"]]
+
+
+@pytest.mark.parametrize("lines", HEADS)
 def test_a_remembered_head_is_taken_as_one_taken_apart(lines) -> None:
     request = parse_request(head(*lines))
     expected = set((request.forward + b"1.2.3.4\r\n").split(b"\r\n"))
@@ -55,6 +59,21 @@ def test_a_remembered_head_is_taken_as_one_taken_apart(lines) -> None:
         session, forwarded = whole(proxy, head(*lines))
         assert session == request.session
         assert forwarded == expected
+
+
+def taken(proxy: RegionalProxy, data: bytes) -> object:
+    try:
+        return whole(proxy, data)
+    except RequestError as error:
+        return error.status
+
+
+@pytest.mark.parametrize("first", HEADS + BAD)
+def test_no_head_is_taken_for_another_one_before_it(first) -> None:
+    for then in HEADS + BAD:
+        proxy = region()
+        taken(proxy, head(*first))
+        assert taken(proxy, head(*then)) == taken(region(), head(*then))
 
 
 def test_a_bad_head_is_refused_each_time() -> None:
