@@ -8,6 +8,7 @@ from functools import partial
 from typing import Final
 
 from dashboard.config import Config
+from dashboard.container_counts import ContainerCounts, counts_scrape
 from dashboard.erasure import Erased
 from dashboard.errors import ExpositionError, ScrapeError, StoreError
 from dashboard.ingest import LONGEST_SHARED_S
@@ -37,7 +38,6 @@ class Collector(SecondBeat):
         clock: Callable[[], float] = time.time,
     ) -> None:
         super().__init__(config, store, metrics=metrics, clock=clock)
-        self._metrics = metrics
         metrics.dropped_series.set_function(
             lambda: sum(status.dropped_series for status in self.status())
         )
@@ -71,6 +71,8 @@ class Collector(SecondBeat):
 
     def _tick(self, fetch: HttpFetch, second: int) -> None:
         super()._tick(fetch, second)
+        if self._metrics.container_counts:
+            self._chores.begin(self._keep(self._metrics.container_counts, second), STORING)
         targets = self.targets()
         for target in targets:
             if target.key not in self._in_flight:
@@ -88,6 +90,11 @@ class Collector(SecondBeat):
         for task in scrapes:
             task.cancel()
         await asyncio.gather(*scrapes, return_exceptions=True)
+
+    async def _keep(self, counts: ContainerCounts, second: int) -> None:
+        result = counts_scrape(counts, second)
+        await self._store.write([result])
+        self._stored(result.target.key, second)
 
     async def _look(self, fetch: HttpFetch, target: Target, second: int) -> None:
         watched = self._watched.get(target.key)

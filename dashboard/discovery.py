@@ -28,6 +28,7 @@ __all__ = [
 
 _LOCAL_EVERY_S: Final = 1.0
 _MODAL_EVERY_S: Final = 5.0  # each question is a call of Modal's control plane
+_LOOKS_TOLD: Final = 3  # after so many that might have been, an answer is no longer what is
 
 _log = logging.getLogger(__name__)
 
@@ -119,14 +120,17 @@ class Discovery:
         platform: Platform | None,
         on_events: Callable[[list[Event]], None],
         clock: Callable[[], float] = time.time,
+        monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._fixed = fixed_targets(config)
         self._platform = platform
         self._optional = config.flash_edge is None and config.modal_app is None
         self._on_events = on_events
         self._clock = clock
+        self._monotonic = monotonic
         self._every_s = _MODAL_EVERY_S if isinstance(platform, ModalPlatform) else _LOCAL_EVERY_S
         self._containers: list[Container] = []
+        self._told_until: float | None = None
         self._answered = False
         self._error: str | None = None
         self._stop = threading.Event()
@@ -140,9 +144,10 @@ class Discovery:
         """Everything to scrape now."""
         return self._fixed + container_targets(self._containers)
 
-    def containers(self) -> list[Container]:
-        """The containers as last told."""
-        return self._containers
+    def containers(self) -> list[Container] | None:
+        """The containers there are now, ``None`` while the platform does not tell."""
+        told = self._told_until is not None and self._monotonic() < self._told_until
+        return self._containers if told else None
 
     def start(self) -> None:
         """Begin to look; within a running event loop."""
@@ -181,6 +186,9 @@ class Discovery:
         self._error = error
         if error is None:
             self._answered = True
+        self._told_until = (
+            None if found is None else self._monotonic() + _LOOKS_TOLD * self._every_s
+        )
         # Without an answer the containers known last are still tried; each tells for itself.
         if found is not None:
             events = container_events(self._containers, found, self._clock())

@@ -1,15 +1,25 @@
 """The dashboard's own metrics, served at its ``/metrics``."""
 
+from collections.abc import Iterator
+
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.registry import Collector
+
+from dashboard.container_counts import METRIC, ContainerCounts
 
 __all__ = ["OwnMetrics"]
 
 
-class OwnMetrics:
-    """Counts what the dashboard does, in a registry of its own unless one is given."""
+class OwnMetrics(Collector):
+    """Counts what the dashboard does, in a registry of its own unless one is given.
+
+    ``container_counts`` are those of now, empty while they are not known.
+    """
 
     def __init__(self, registry: CollectorRegistry | None = None) -> None:
         self.registry = CollectorRegistry() if registry is None else registry
+        self.container_counts: ContainerCounts = {}
         self._durations = Histogram(
             "dashboard_scrape_duration_seconds",
             "From asking a target to having stored its answer.",
@@ -41,6 +51,18 @@ class OwnMetrics:
             "Size of the store's file and its write-ahead log.",
             registry=self.registry,
         )
+        self.registry.register(self)
+
+    def collect(self) -> Iterator[GaugeMetricFamily]:
+        """What is not kept from one time to the next: a count that is not known has no sample."""
+        containers = GaugeMetricFamily(
+            METRIC,
+            "Containers by the region that they run in and by state, as the platform tells.",
+            labels=["region", "state"],
+        )
+        for place, number in self.container_counts.items():
+            containers.add_metric(place, number)
+        yield containers
 
     def scraped(self, job: str, duration_s: float, *, good: bool) -> None:
         """Count one scrape."""

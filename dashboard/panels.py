@@ -183,15 +183,15 @@ PANELS: Final = {
             "containers",
             "Containers",
             "containers",
-            "Containers by state, as the edge counts them.",
-            Gauge("edge_containers", by=("region", "state")),
+            "Containers by the region that they run in and by state, as the platform tells them.",
+            Gauge("dashboard_containers", by=("region", "state")),
         ),
         _panel(
             "container_load",
             "Requests in flight per container",
             "requests",
             "What each container is serving, and the concurrency that the autoscaler aims at.",
-            Part(Gauge("target_requests_in_flight", by=("container",))),
+            Part(Gauge("target_requests_in_flight", by=("container", "region"))),
             Part(Gauge("edge_target_concurrency"), (("measure", "target"),)),
         ),
         _panel(

@@ -8,6 +8,7 @@ from typing import Final
 
 from dashboard.chores import Chores
 from dashboard.config import Config
+from dashboard.container_counts import ContainerCounter, ContainerCounts
 from dashboard.discovery import Discovery, edge_of, platform_of
 from dashboard.edge_events import EdgeEvents
 from dashboard.errors import ScrapeError, StoreError
@@ -50,9 +51,11 @@ class PlatformWatch:
         ]
         # Those that have not answered yet are not asked again.
         self._asking: set[_Teller] = set()
+        platform = platform_of(config)
+        self._counter = ContainerCounter(() if platform is None else platform.told_states)
         self._discovery = Discovery(
             config,
-            platform=platform_of(config),
+            platform=platform,
             on_events=self._happened if edge is None else lambda _: None,
             clock=clock,
         )
@@ -70,6 +73,11 @@ class PlatformWatch:
     def targets(self) -> list[Target]:
         """Everything there is to scrape now."""
         return self._discovery.targets()
+
+    def container_counts(self) -> ContainerCounts:
+        """How many containers there are now; empty while the platform does not tell."""
+        containers = self._discovery.containers()
+        return {} if containers is None else self._counter.count(containers)
 
     @property
     def error(self) -> str | None:

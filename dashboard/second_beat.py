@@ -37,6 +37,7 @@ class SecondBeat:
     ) -> None:
         self._config = config
         self._store = store
+        self._metrics = metrics
         self._clock = clock
         self._troubles = Troubles(_log)
         self._chores = Chores(self._troubles)
@@ -76,6 +77,7 @@ class SecondBeat:
     def _tick(self, fetch: HttpFetch, second: int) -> None:
         """Begin what is due at a second, and wait for none of it."""
         self._platform.tick(fetch)
+        self._metrics.container_counts = self._platform.container_counts()
         if self._retention.due(second):
             self._chores.begin(self._retention.keep(second), STORING)
 

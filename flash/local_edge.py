@@ -22,6 +22,8 @@ _LONGEST_ANSWER_BYTES: Final = 8 << 20
 class LocalEdgePlatform:
     """Asks the edge at ``admin_url``; every call is one request of at most ``timeout_s``."""
 
+    told_states: Final = tuple(ContainerState)
+
     def __init__(self, admin_url: str = DEFAULT_ADMIN_URL, *, timeout_s: float = 2.0) -> None:
         self._url = server_url(admin_url, where="--flash-edge")
         self._timeout_s = timeout_s

@@ -1,6 +1,7 @@
 """The platform as Modal's control plane tells it, for both forms of an HTTP server."""
 
 from collections.abc import Callable
+from typing import Final
 
 from flash.control_plane import ControlPlane, ModalServer, control_plane
 from flash.platform import Container, ContainerState, PlatformUnreachableError, TargetError
@@ -11,6 +12,8 @@ __all__ = ["ModalPlatform"]
 
 class ModalPlatform:
     """A deployed server on Modal, looked up with the credentials that ``modal`` is set up with."""
+
+    told_states: Final = (ContainerState.LIVE,)  # only live ones are registered
 
     def __init__(
         self, name: ModalServer, *, connect: Callable[[ModalServer], ControlPlane] = control_plane
@@ -47,7 +50,7 @@ class ModalPlatform:
                 task_id=task_id,
                 # A container is reached through a tunnel, which speaks TLS on every port.
                 url=f"https://{host}" if port == 443 else f"https://{host}:{port}",
-                state=ContainerState.LIVE,  # only live ones are registered
+                state=ContainerState.LIVE,
             )
             for task_id, host, port in found
         ]

@@ -1,5 +1,6 @@
 """What every room needs to know of Modal's flash platform, whoever answers it."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
@@ -58,6 +59,10 @@ class Platform(Protocol):
     The calls block, for at most a few seconds; asyncio code runs them in a thread. Safe to call
     from several threads.
     """
+
+    @property
+    def told_states(self) -> Sequence[ContainerState]:
+        """The states that containers are told in; how many are in another is not known."""
 
     def flash_urls(self) -> dict[str, str]:
         """The flash URL of each region, without a trailing slash; never empty.

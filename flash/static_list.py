@@ -2,9 +2,10 @@
 
 from collections.abc import Iterable, Mapping
 from types import MappingProxyType
+from typing import Final
 from urllib.parse import urlsplit
 
-from flash.platform import Container, TargetError
+from flash.platform import Container, ContainerState, TargetError
 from flash.regions import is_region_name, region_of_url
 
 __all__ = ["StaticPlatform", "parse_flash_urls", "server_url"]
@@ -12,6 +13,8 @@ __all__ = ["StaticPlatform", "parse_flash_urls", "server_url"]
 
 class StaticPlatform:
     """The given URL of each region; it cannot tell which containers there are."""
+
+    told_states: Final[tuple[ContainerState, ...]] = ()
 
     def __init__(self, urls: Mapping[str, str]) -> None:
         if not urls:

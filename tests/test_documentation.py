@@ -44,6 +44,7 @@ from flash.edge.counters import EdgeCollector, RegionCounters, StartCounters
 from flash.edge.exposition import page
 from flash.edge.faults import Faults
 from flash.objective import Measure, Objective
+from flash.platform import ContainerState
 from flash.regions import ROUTING_REGIONS, round_trip_s
 from flash.target import TargetOptions
 from loadgen.arrival_schedule import ArrivalProcess, RateSchedule
@@ -423,6 +424,7 @@ def edge_page() -> str:
 def dashboard_page() -> str:
     metrics = OwnMetrics()
     metrics.scraped("loadgen", 0.1, good=False)
+    metrics.container_counts = {("us-east", state): 1 for state in ContainerState}
     return metrics.exposition().decode()
 
 
@@ -462,9 +464,9 @@ def test_outcomes_and_states_are_documented_as_they_are_exposed():
     listed = rows(section(text_of("metrics.md"), "Load generator"), "outcome")
     assert {outcome for outcome, _ in listed} == outcomes
     edge = {row[0]: row[3] for row in rows(section(text_of("metrics.md"), "Local edge"), "metric")}
-    assert re.findall(r"\b(starting|live|draining)\b", edge["edge_containers"]) == [
-        *("starting", "live", "draining")
-    ]
+    own = {row[0]: row[3] for row in rows(section(text_of("metrics.md"), "Dashboard"), "metric")}
+    for meaning in (edge["edge_containers"], own["dashboard_containers"]):
+        assert re.findall(r"\b(starting|live|draining)\b", meaning) == [*ContainerState]
     for result in StartCounters().results:
         assert result in edge["edge_container_starts_total"]
 

@@ -102,5 +102,5 @@ export function floor(lines, least) {
 /** A scale of whole numbers, for things that are counted one by one. */
 export function wholes(rows) {
   const most = Math.max(1, ...rows.map((values) => values.reduce((high, value) => Math.max(high, value ?? 0), 0)));
-  return most < 6 ? { dtick: 1, range: [0, most + 0.5], autorange: false } : {};
+  return most < 6 ? { dtick: 1, range: [0, most + 0.5], autorange: false } : { range: [0, most * 1.05], autorange: false };
 }

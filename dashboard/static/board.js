@@ -24,7 +24,7 @@ const HINTS = {
   edge_overhead: "The server tells no time of its own; have it send Server-Timing: app;dur=…",
   affinity: "No response named its container; tell the header’s name with --container-header.",
   cache_hits: "No container tells of a session cache, as the target app does for POST /generate.",
-  containers: "No local edge is scraped; pass --flash-edge to the dashboard.",
+  containers: "No platform tells of containers; pass --flash-edge or --modal-app to the dashboard, and have a Prometheus that it asks scrape its /metrics.",
   container_load: "No container is scraped; pass --flash-edge or --modal-app to the dashboard.",
   container_lives: "No container is known; pass --flash-edge or --modal-app to the dashboard.",
 };

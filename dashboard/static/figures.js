@@ -6,7 +6,7 @@ import { lanes } from "./lanes.js";
 import { OUTCOME_NAMES, PERCENTILE_LOOK, PERCENTILE_NAMES, ROUTING_NAMES, css, outcomeColour, regionColour, stateColour } from "./look.js";
 import { eventNames, marks, objectiveNames } from "./marks.js";
 import { spread } from "./spread.js";
-import { besides, bridged, faded, look, named, plain, summed, trace } from "./traces.js";
+import { besides, bridged, faded, look, named, plain, stacked, summed, trace } from "./traces.js";
 
 /**
  * Panels in the order of the page, by the group they stand in. `wide` ones take a whole row. Those
@@ -128,39 +128,69 @@ function coldStarts(lines, x, view) {
   return { traces, layout: { yaxis: valueAxis({ ticksuffix: "/s", ...floor(lines, 1) }) } };
 }
 
-function containers(lines, x) {
+// Containers: a small chart per region in which they run, with one scale for all.
+
+/** How many there are, the states on top of each other. */
+function containers(lines, x, view) {
   const order = ["live", "starting", "draining"];
-  const sums = summed(ofShown(lines), (labels) => labels.state ?? "", x.length);
-  const states = [...sums.keys()].sort((a, b) => order.indexOf(a) - order.indexOf(b));
-  const traces = states.map((state) => trace(x, sums.get(state), {
-    name: plain(state), colour: stateColour(state), stackgroup: "all", line: { shape: "hv", color: stateColour(state), width: 0 },
-    fillcolor: faded(stateColour(state), 0.55),
-  }));
-  const legend = states.map((state) => ({ name: state, colour: stateColour(state) }));
-  return { traces: [...traces, ...allBefore(lines, x)], legend, layout: { yaxis: valueAxis(wholes([...sums.values()])) } };
+  const placed = [ofShown(lines), lines.filter(({ isBefore }) => isBefore)].flatMap((part) => withNone(part, x.length));
+  const states = [...new Set(ofShown(placed).map(({ labels }) => labels.state ?? ""))].sort((a, b) => order.indexOf(a) - order.indexOf(b));
+  const facets = byRegion(placed, view).map((facet) => {
+    const sums = summed(ofShown(facet.lines), ({ state }) => state ?? "", x.length);
+    const rows = states.filter((state) => sums.has(state)).map((state) => ({
+      values: sums.get(state), name: plain(state), colour: stateColour(state), fillcolor: faded(stateColour(state), 0.55), shape: "hv",
+    }));
+    const all = summed(ofShown(facet.lines), () => "all", x.length);
+    const before = allBefore(facet.lines, x);
+    return { ...facet, traces: [...stacked(x, rows), ...before], totals: [...all.values(), ...before.map(({ y }) => y)] };
+  });
+  const axis = valueAxis(wholes(facets.flatMap(({ totals }) => totals)));
+  const made = faceted(facets, x, { ...view, ownScales: true }, ({ traces }, suffix) => traces.map((one) => onAxes(one, suffix)), () => axis);
+  return { ...made, legend: states.map((state) => ({ name: state, colour: stateColour(state) })) };
+}
+
+/**
+ * Whenever the platform answered, a region that it told nothing of had none. Zeros without a region
+ * are from before it told of the first one.
+ */
+function withNone(lines, length) {
+  const told = summed(lines, () => "all", length).get("all");
+  const placed = lines.filter(({ labels, values }) => labels.region || values.some((value) => value > 0));
+  return (placed.length ? placed : lines).map((line) => ({ ...line, values: line.values.map((value, at) => value ?? (told[at] === null ? null : 0)) }));
 }
 
 /** What each container serves, in one colour since there may be many, and what it is to serve. */
-function containerLoad(lines, x) {
+function containerLoad(lines, x, view) {
   const colours = { container: css("--accent"), target: css("--warn") };
-  const traces = lines.map((line) => drawn(line, x, line.labels.measure === "target"
-    ? { name: "target concurrency", colour: colours.target, dash: "dash", width: 1.6 }
-    : { name: plain(line.labels.container ?? "all"), colour: colours.container, width: 1.4, opacity: 0.65 }));
-  const legend = [{ name: "a container", colour: colours.container }, { name: "target concurrency", colour: colours.target }];
-  return { traces, legend, layout: { yaxis: valueAxis(wholes(lines.map(({ values }) => values))) } };
+  const [targets, loads] = [true, false].map((is) => lines.filter(({ labels }) => (labels.measure === "target") === is));
+  const axis = valueAxis(wholes(lines.map(({ values }) => values)));
+  const made = faceted(byRegion(loads, view), x, { ...view, ownScales: true }, (facet, suffix) => [...facet.lines, ...targets]
+    .map((line) => onAxes(drawn(line, x, line.labels.measure === "target"
+      ? { name: "target concurrency", colour: colours.target, dash: "dash", width: 1.6 }
+      : { name: plain(line.labels.container ?? "all"), colour: colours.container, width: 1.4, opacity: 0.65 }), suffix)), () => axis);
+  return { ...made, legend: [{ name: "a container", colour: colours.container }, { name: "target concurrency", colour: colours.target }] };
+}
+
+/** Facets of lines by their region, in the order of the page; a single one without any. */
+function byRegion(lines, view) {
+  const regions = [...new Set(lines.map(({ labels }) => labels.region ?? ""))].sort((a, b) => view.regions.indexOf(a) - view.regions.indexOf(b));
+  return (regions.length ? regions : [""]).map((region) => ({
+    title: region, colour: regionColour(region, view.regions), lines: lines.filter(({ labels }) => (labels.region ?? "") === region),
+  }));
+}
+
+function onAxes(drawnLine, suffix) {
+  return { ...drawnLine, xaxis: `x${suffix}`, yaxis: `y${suffix}` };
 }
 
 function outcomes(lines, x) {
   const order = Object.keys(OUTCOME_NAMES);
   const sums = summed(ofShown(lines), (labels) => labels.outcome ?? "", x.length);
   const known = [...sums.keys()].sort((a, b) => order.indexOf(a) - order.indexOf(b));
-  const traces = known.map((outcome) => {
-    const colour = outcomeColour(outcome);
-    return trace(x, sums.get(outcome), {
-      name: plain(OUTCOME_NAMES[outcome] ?? outcome), colour, width: outcome === "ok" ? 1.6 : 0, unit: "/s", stackgroup: "all",
-      fillcolor: faded(colour, outcome === "ok" ? 0.22 : 0.8),
-    });
-  });
+  const traces = stacked(x, known.map((outcome) => ({
+    values: sums.get(outcome), name: plain(OUTCOME_NAMES[outcome] ?? outcome), colour: outcomeColour(outcome), unit: "/s",
+    fillcolor: faded(outcomeColour(outcome), outcome === "ok" ? 0.22 : 0.8),
+  })));
   const legend = known.map((outcome) => ({ name: OUTCOME_NAMES[outcome] ?? outcome, colour: outcomeColour(outcome) }));
   return { traces: [...traces, ...allBefore(lines, x)], legend, layout: { yaxis: valueAxis({ ticksuffix: "/s" }) } };
 }
@@ -190,14 +220,13 @@ function generator(lines, x, view) {
 // routings and three percentiles in one chart are not readable.
 
 function percentiles(lines, x, view, behind = []) {
-  const regions = [...new Set(lines.map(({ labels }) => labels.region ?? ""))].sort((a, b) => view.regions.indexOf(a) - view.regions.indexOf(b));
   const all = [...lines, ...behind].flatMap((line) => line.values.filter((value) => value !== null && value > 0));
   const axis = logAxis([...all, ...view.objectives.map(({ limit }) => limit)]);
-  const facets = regions.map((region) => ({
-    title: region, region, colour: regionColour(region, view.regions),
-    lines: [...ofRegion(behind, region).map((line) => ({ ...line, faint: true })), ...ofRegion(lines, region)],
+  const facets = byRegion(lines, view).map((facet) => ({
+    ...facet, region: facet.title,
+    lines: [...ofRegion(behind, facet.title).map((line) => ({ ...line, faint: true })), ...ofRegion(lines, facet.title)],
   }));
-  return faceted(facets.length ? facets : [{ title: "", lines: [] }], x, view, (facet, suffix) => facet.lines
+  return faceted(facets, x, view, (facet, suffix) => facet.lines
     .map((line) => percentile(line, x, view, suffix)), () => valueAxis(axis));
 }
 

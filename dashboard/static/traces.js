@@ -3,6 +3,7 @@
 import { ROUTING_NAMES, DASHES, css, regionColour } from "./look.js";
 
 const LONGEST_BRIDGE = 2;
+const MOST_STRETCHES = 50;
 
 /**
  * Percentiles have nothing to say of a second whose scrape came late or in which nothing was
@@ -40,6 +41,24 @@ export function trace(x, values, { name, colour, dash = "solid", width = 2, opac
     hovertemplate: `%{y:${format}}${unit}<extra>${name}</extra>`,
     ...more,
   };
+}
+
+/**
+ * Rows of values on top of each other, the lowest with a line on its top. Plotly takes a gap in a
+ * stack for zero, so every stretch between gaps is a stack of its own; where that would be too many
+ * to draw, the rows are lines.
+ */
+export function stacked(x, rows) {
+  const told = x.map((_, at) => rows.some(({ values }) => values[at] !== null));
+  const starts = [...told.keys()].filter((at) => told[at] && !told[at - 1]);
+  if (starts.length > MOST_STRETCHES) return rows.map(({ values, shape, fillcolor, ...how }) => trace(x, values, { ...how, width: 1.6 }));
+  return starts.flatMap((from) => {
+    const gap = told.indexOf(false, from);
+    const to = gap < 0 ? x.length : gap;
+    return rows.map(({ values, shape = "linear", ...how }, at) => trace(x.slice(from, to), values.slice(from, to), {
+      ...how, stackgroup: String(from), line: { shape, color: how.colour, width: at === 0 ? 1.6 : 0 },
+    }));
+  });
 }
 
 /** A line of the run that the shown one is compared with: grey, and below. */

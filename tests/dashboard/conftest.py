@@ -24,12 +24,14 @@ import pytest
 from dashboard.answers import PanelData
 from dashboard.app import create_app
 from dashboard.config import Config
+from dashboard.container_counts import counts_scrape
 from dashboard.embedded import EmbeddedSource
 from dashboard.model import Event, Target
 from dashboard.panels import PANELS
 from dashboard.scraper import Watched
 from dashboard.store import Store
 from flash.buckets import LE, bucket_of
+from flash.platform import ContainerState
 
 Labels = tuple[tuple[str, str], ...]
 
@@ -188,6 +190,11 @@ class Scraped:
         result = await self.watched[key].scrape(fetch, second)
         await self.store.write([result])
         self.watched[key].memory = result.memory
+
+    async def count_containers(self, second: int, counts: Mapping[tuple[str, str], int]) -> None:
+        """Store how many containers there are at ``second``, by region and state."""
+        told = {(region, ContainerState(of)): number for (region, of), number in counts.items()}
+        await self.store.write([counts_scrape(told, second)])
 
     def source(self, now: float = 0.0) -> EmbeddedSource:
         return EmbeddedSource(self.path, clock=lambda: now)
@@ -359,12 +366,12 @@ def filled(scraped: Scraped, fake_metrics: FakeMetrics) -> Scraped:
             fake_metrics.observe("loadgen_schedule_lag_seconds", 0.001)
             fake_metrics.gauge("loadgen_cpu_ratio", 0.25, process="master")
             fake_metrics.gauge("loadgen_workers", 2)
-            fake_metrics.gauge("edge_containers", 3, state="live")
             fake_metrics.gauge("edge_target_concurrency", 8)
             fake_metrics.gauge("target_requests_in_flight", 5, container="a")
             fake_metrics.count("target_session_cache_total", 3, result="hit", region="us-east")
             fake_metrics.count("target_session_cache_total", 1, result="miss", region="us-east")
             await scraped.look(fake_metrics, second)
+            await scraped.count_containers(second, {("us-east", "live"): 3})
 
     asyncio.run(fill())
     return scraped

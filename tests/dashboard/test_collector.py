@@ -1,16 +1,22 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import sqlite3
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from dashboard.collector import Collector
 from dashboard.config import Config
+from dashboard.embedded import EmbeddedSource
 from dashboard.own_metrics import OwnMetrics
 from dashboard.rollup import TIME_BITS
 from dashboard.store import Store
+from dashboard.window import Window
 
 if TYPE_CHECKING:
     from conftest import FakeTarget
@@ -90,3 +96,68 @@ def test_the_store_s_size_is_told(tmp_path: Path) -> None:
     assert expected > 0
     assert f"\ndashboard_store_bytes {float(expected)!r}\n".encode() in metrics.exposition()
     store.close()
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 10
+    while not condition():
+        assert time.monotonic() < deadline, "it did not come to that in time"
+        await asyncio.sleep(0.02)
+
+
+def test_containers_are_counted_while_the_platform_answers_and_never_when_it_does_not(
+    tmp_path: Path, fake_target: FakeTarget
+) -> None:
+    """A pretended edge has two containers, then none, then does not answer, then has one."""
+    path, metrics = tmp_path / "s.sqlite", OwnMetrics()
+    edge = fake_target.url.removesuffix("/metrics")
+    config = Config(store=path, flash_edge=edge, scrape=(), scrape_given=True)
+    stages: list[int] = []
+
+    def tell(*states: str, status: int = 200) -> None:
+        told = [
+            {"task_id": f"ta-{n}", "region": "eu-west", "host": "127.0.0.1", "port": 9, "state": of}
+            for n, of in enumerate(states)
+        ]
+        body = json.dumps(told).encode()
+        fake_target.answer, fake_target.status = lambda: body, status
+
+    def counted() -> list[int]:
+        return [number for _, number in sorted(metrics.container_counts.items())]
+
+    async def run() -> None:
+        store = Store(path)
+        collector = Collector(config, store, metrics=metrics)
+        tell("live", "starting")
+        task = asyncio.create_task(collector.run())
+        for states, status, expected in (
+            (("live", "starting"), 200, [0, 1, 1]),
+            ((), 200, [0, 0, 0]),
+            ((), 503, []),
+            (("draining",), 200, [1, 0, 0]),
+        ):
+            tell(*states, status=status)
+            await until(lambda expected=expected: counted() == expected)  # type: ignore[misc]
+            stages.append(int(time.time()))
+            collector.take_changes()
+            if expected:
+                await until(lambda: collector.take_changes() is not None)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        store.close()
+
+    asyncio.run(run())
+    source = EmbeddedSource(path)
+    window = Window(stages[0] - 5, stages[-1] + 5, 1)
+    found = asyncio.run(
+        source.gauges("dashboard_containers", window, by=("region", "state"), match={})
+    )
+    source.close()
+    assert [dict(labels) for labels in found.labels] == [
+        {"region": "eu-west", "state": state} for state in ("starting", "live", "draining")
+    ]
+    # Nothing before the first answer and after the end, and between them a gap.
+    rows = [tuple(row) for row in found.values.T.tolist()]
+    told = [None if np.isnan(row).all() else row for row in rows]
+    assert list(dict.fromkeys(told)) == [None, (1, 1, 0), (0, 0, 0), (0, 0, 1)]
+    assert None in told[told.index((0, 0, 0)) : told.index((0, 0, 1))]

@@ -37,6 +37,8 @@ ARGUMENTS = [
 ]
 REGIONS = {"us-east": 0.01, "eu-west": 0.1}
 MINUTE = 60
+UNANSWERED = range(50, 53)
+"""Seconds at which the platform did not answer."""
 HOSTILE = '<img src=x onerror="document.title=1">'
 
 pytestmark = pytest.mark.end_to_end
@@ -175,6 +177,17 @@ def kept(
     process.communicate(timeout=10)
 
 
+def containers_at(second: int) -> dict[tuple[str, str], int]:
+    """Containers by region and state: of the first one's region nothing is known before it."""
+    if second < 2:
+        return {("", "starting"): 0, ("", "live"): 0}
+    east = {("us-east", "starting"): int(second < 3), ("us-east", "live"): int(second >= 3)}
+    if second < 15:
+        return east
+    west = {("eu-west", "starting"): int(second < 20), ("eu-west", "live"): int(second >= 20)}
+    return east | west
+
+
 async def fill(scraped: Scraped, metrics: FakeMetrics, start: int) -> None:
     """A cold start, a second container, a lost worker; two generators, one in each region."""
     run = {"run": "r1"}
@@ -197,6 +210,8 @@ async def fill(scraped: Scraped, metrics: FakeMetrics, start: int) -> None:
         metrics.count("target_session_cache_total", 3, container="ta-1", result="hit")
         metrics.count("target_session_cache_total", 1, container="ta-1", result="miss")
         await scraped.look(metrics, start + second)
+        if second not in UNANSWERED:
+            await scraped.count_containers(start + second, containers_at(second))
     await scraped.store.add_events(
         [
             Event(at=start + at, kind=f"container_{kind}", text=HOSTILE, labels={"container": name})
@@ -379,8 +394,30 @@ def test_every_panel_shows_the_numbers_that_the_interface_gives(
     for panel in set(panels) - {"throughput", "containers", "heatmap"}:
         assert any(numbers(given[panel])), panel
         assert numbers(drawn[panel]) == numbers(given[panel]), panel
-    for panel, label in (("throughput", "outcome"), ("containers", "state")):
-        assert numbers(drawn[panel]) == numbers([*added_up(told[panel], label).values()]), panel
+    outcomes = added_up(told["throughput"], "outcome")
+    assert numbers(drawn["throughput"]) == numbers([*outcomes.values()])
+    # Containers have a chart for each region, with zero where the platform told of none there, and
+    # nothing where it did not answer; what is stacked begins anew after that.
+    charts = page.evaluate(
+        """() => {
+            const { data, layout } = document.querySelector('[data-panel=containers] .canvas');
+            const titles = layout.annotations.map((one) => one.text);
+            const titleOf = (trace) => titles[Number(trace.xaxis.slice(1) || 1) - 1];
+            return data.map((t) => [titleOf(t), t.name, t.x.map((ms) => ms / 1000), t.y]);
+        }"""
+    )
+    assert len(charts) == 8
+    first = min(x[0] for _, _, x, _ in charts)
+    assert {
+        (title, name, at - first): value
+        for title, name, x, y in charts
+        for at, value in zip(x, y, strict=True)
+    } == {
+        (f"<b>{region}</b>", state, second): containers_at(second).get((region, state), 0)
+        for region in ("us-east", "eu-west")
+        for state in ("live", "starting")
+        for second in set(range(MINUTE)) - set(UNANSWERED)
+    }
     squares = page.evaluate(
         "() => document.querySelector('[data-panel=heatmap] .canvas').data[0].z.flat()"
     )
@@ -480,6 +517,13 @@ def test_every_panel_shows_the_numbers_that_the_interface_gives(
     page.wait_for_function(f"() => ({colours})().join() === '#f0a830,#56b4e9'")
     latency = "() => document.querySelector('[data-panel=latency] .canvas').data.map((t) => t.y)"
     assert numbers(page.evaluate(latency)) == numbers(given["latency"])
+
+    # A region that is hidden has no chart of its containers.
+    page.get_by_role("button", name="eu-west").click()
+    page.wait_for_function(
+        """() => document.querySelector('[data-panel=containers] .canvas').layout.annotations
+            .map((one) => one.text).join() === '<b>us-east</b>'"""
+    )
     assert watched.trouble == []
     context.close()
 
@@ -505,11 +549,11 @@ async def fill_hostile(scraped: Scraped, metrics: FakeMetrics, start: int) -> No
                 at = f"loadgen_{histogram}_seconds"
                 metrics.observe(at, 0.01, 0.2, client_region=HOSTILE, **labels)
             metrics.count("loadgen_session_requests_total", 5, **labels, container="same")
-        metrics.gauge("edge_containers", 1, state=HOSTILE, region=HOSTILE)
         metrics.gauge("loadgen_cpu_ratio", 0.25, process=HOSTILE)
         metrics.gauge("target_requests_in_flight", second % 4, container=HOSTILE)
         metrics.count("target_session_cache_total", 3, container=HOSTILE, result="hit")
         await scraped.look(metrics, start + second, key=HOSTILE, zone=HOSTILE)
+        await scraped.count_containers(start + second, {(HOSTILE, "live"): 1})
     await scraped.store.add_events(
         Event(at=start + at, kind=f"{kind}{HOSTILE}", text=HOSTILE, labels={"container": HOSTILE})
         for at, kind in ((0.0, "container_starting"), (2.5, "container_live"), (5.0, "note"))
@@ -555,12 +599,13 @@ def test_whatever_a_target_says_is_text_on_the_page_and_in_the_report(
         pages.append(Watched(context.new_page(), file.as_uri()))
         pages[1].page.goto(file.as_uri())
         for one in pages:
-            for panel in ("throughput", "latency", "container_load", "heatmap", "distribution"):
+            for panel in ("throughput", "latency", "containers", "container_load", "heatmap",
+                          "distribution"):  # fmt: skip
                 one.wait_for_chart(panel)
             one.page.locator("#matrix td").first.wait_for()
             one.page.locator("#events", has_text=HOSTILE).wait_for()
             # Charts' hover texts and legends are text too, and are drawn when pointed at.
-            for panel in ("throughput", "latency", "container_load", "cold_starts"):
+            for panel in ("throughput", "latency", "containers", "container_load", "cold_starts"):
                 box = one.page.locator(f"[data-panel={panel}] .canvas").bounding_box()
                 assert box is not None
                 for part in (0.3, 0.6, 0.8):

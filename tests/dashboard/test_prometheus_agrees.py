@@ -19,14 +19,17 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
+from dashboard.container_counts import ContainerCounts, counts_scrape
 from dashboard.embedded import EmbeddedSource
 from dashboard.lines import Line, panel_lines
 from dashboard.model import Event
+from dashboard.own_metrics import OwnMetrics
 from dashboard.panels import PANELS, Gauge
 from dashboard.prometheus_api import PrometheusApi
 from dashboard.prometheus_source import PrometheusSource
 from dashboard.source import Source
 from dashboard.window import Window
+from flash.platform import ContainerState
 
 if TYPE_CHECKING:
     from conftest import FakeMetrics, Scraped
@@ -46,6 +49,7 @@ TARGETS = {
     "edge": {"job": "edge", "instance": "127.0.0.1:7400"},
     "ta-1": {"job": "target_app", "instance": "h:1", "container": "ta-1", "region": "us-east"},
 }
+DASHBOARD = {"job": "dashboard", "instance": "127.0.0.1:8000"}
 RUN = {"run": "r1"}
 
 
@@ -88,12 +92,6 @@ def second_of(metrics: dict[str, FakeMetrics], n: int, rng: random.Random, told:
         for container in ("same", "moved"):
             amount = rng.randrange(9) if container == "same" else rng.randrange(2)
             load.count("loadgen_session_requests_total", amount, **labels, container=container)
-        metrics["edge"].gauge(
-            "edge_containers",
-            rng.randrange(4),
-            region=region,
-            state=rng.choice(["live", "starting"]),
-        )
     one = {"region": "us-east", "routing": "sticky"}
     for name in ("response_time", "time_to_first_byte", "edge_overhead"):
         load.observe(f"loadgen_{name}_seconds", rng.random(), rng.random() / 10, **one)
@@ -116,18 +114,33 @@ def second_of(metrics: dict[str, FakeMetrics], n: int, rng: random.Random, told:
         metrics["ta-1"].count("target_session_cache_total", rng.randrange(9), result="hit")
 
 
+def counts_of(n: int) -> ContainerCounts | None:
+    """The containers of second ``n``, ``None`` where the platform did not answer."""
+    rng = random.Random(n)
+    if n % 40 > 36:
+        return None
+    # At first none has been anywhere, then none in the second region.
+    regions = {"us-east": n >= 20, "eu-west": n >= 100}
+    some = [region for region, there in regions.items() if there] or [""]
+    return {(region, state): rng.randrange(4) for region in some for state in ContainerState}
+
+
 async def fill(scraped: Scraped, make: type[FakeMetrics]) -> Told:
     """The whole course, scraped into our store; what is returned is for Prometheus."""
     told, rng = Told(), random.Random(7)
-    metrics = {key: make() for key in TARGETS}
+    metrics, own = {key: make() for key in TARGETS}, OwnMetrics()
     for n in range(SECONDS):
         second_of(metrics, n, rng, told)
         if n in MISSED:
             continue
         for key, labels in TARGETS.items():
-            own = {name: labels[name] for name in labels if name not in ("job", "instance")}
-            await scraped.look(metrics[key], START + n, key=key, **own)
+            added = {name: labels[name] for name in labels if name not in ("job", "instance")}
+            await scraped.look(metrics[key], START + n, key=key, **added)
             told.scraped(metrics[key].exposition(), START + n, labels)
+        if (counts := counts_of(n)) is not None:
+            await scraped.store.write([counts_scrape(counts, START + n)])
+            own.container_counts = counts
+            told.scraped(own.exposition(), START + n, DASHBOARD)
     await scraped.store.roll_up(END - 60)
     await scraped.store.add_events([Event(at=START + 5.0, kind="note", text="hello")])
     return told
