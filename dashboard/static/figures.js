@@ -155,14 +155,15 @@ function containers(lines, x, view) {
  */
 function withNone(lines, length) {
   const told = summed(lines, () => "all", length).get("all");
-  const placed = lines.filter(({ labels, values }) => labels.region || values.some((value) => value > 0));
-  return (placed.length ? placed : lines).map((line) => ({ ...line, values: line.values.map((value, at) => value ?? (told[at] === null ? null : 0)) }));
+  const here = withData(lines);
+  const placed = here.filter(({ labels, values }) => labels.region || values.some((value) => value > 0));
+  return (placed.length ? placed : here).map((line) => ({ ...line, values: line.values.map((value, at) => value ?? (told[at] === null ? null : 0)) }));
 }
 
 /** What each container serves, in one colour since there may be many, and what it is to serve. */
 function containerLoad(lines, x, view) {
   const colours = { container: css("--accent"), target: css("--warn") };
-  const [targets, loads] = [true, false].map((is) => lines.filter(({ labels }) => (labels.measure === "target") === is));
+  const [targets, loads] = [true, false].map((is) => withData(lines).filter(({ labels }) => (labels.measure === "target") === is));
   const axis = valueAxis(wholes(lines.map(({ values }) => values)));
   const made = faceted(byRegion(loads, view), x, { ...view, ownScales: true }, (facet, suffix) => [...facet.lines, ...targets]
     .map((line) => onAxes(drawn(line, x, line.labels.measure === "target"
@@ -177,6 +178,11 @@ function byRegion(lines, view) {
   return (regions.length ? regions : [""]).map((region) => ({
     title: region, colour: regionColour(region, view.regions), lines: lines.filter(({ labels }) => (labels.region ?? "") === region),
   }));
+}
+
+/** Lines that have data in the window; those of another time have no chart. */
+function withData(lines) {
+  return lines.filter(({ values }) => values.some((value) => value !== null));
 }
 
 function onAxes(drawnLine, suffix) {

@@ -3,6 +3,7 @@
 import csv
 import json
 import time
+from collections import Counter
 from itertools import pairwise
 
 import pytest
@@ -127,6 +128,23 @@ def test_counts_agree_between_locust_metrics_dashboard_edge_and_containers(
         assert round(total("throughput", outcome="ok", region=region), 6) == http.total(
             metrics_url, "loadgen_requests_total", region=region, outcome="ok"
         )
+    # How many containers there are, where and in which state.
+    expected = Counter((one["region"], one["state"]) for one in containers)
+    assert expected["us-east", "live"] == expected.total() > 0
+
+    def counted() -> dict[tuple[str, str], float]:
+        query = f"start={time.time() - 5:.0f}&step=1"
+        lines = http.get(f"{board_url}/api/panels/containers/data?{query}").json()["lines"]
+        told = {
+            (line["labels"].get("region"), line["labels"]["state"]): values[-1]
+            for line in lines
+            if (values := [value for _, value in line["points"] if value is not None])
+        }
+        assert told.keys() == {("us-east", state) for state in ("starting", "live", "draining")}
+        return {of: number for of, number in told.items() if number}
+
+    assert counted() == expected
+    assert http.total(f"{board_url}/metrics", "dashboard_containers") == expected.total()
     assert locust.terminate(within_s=20) == 0
     with (tmp_path / "locust_stats.csv").open(newline="") as file:
         by_file = {row["Name"]: int(row["Request Count"]) for row in csv.DictReader(file)}
