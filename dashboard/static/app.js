@@ -221,15 +221,19 @@ function firstData() {
 
 async function refreshSummary() {
   if (!frame) return;
+  const made = frame;
   const shown = { start: frame.start, end: frame.end, ...filters() };
-  let coldStarts;
-  [summary, distribution, compared, coldStarts, lives] = await Promise.all([
+  const found = await Promise.all([
     get("/api/summary", shown),
     get("/api/distribution", shown),
     compare.load(shown),
     get("/api/cold_starts", shown),
     get("/api/containers", { start: frame.start, end: frame.end }),
   ]);
+  // Another selection may have been answered meanwhile.
+  if (frame !== made) return;
+  let coldStarts;
+  [summary, distribution, compared, coldStarts, lives] = found;
   drawVerdict(summary, frame, controls.known.region);
   drawColdStarts(coldStarts, controls.known.region, zoomTo);
   drawEvents(events);
@@ -241,6 +245,7 @@ async function refreshSummary() {
 
 /** What costs the server more to work out, and changes little from second to second. */
 async function refreshDetails() {
+  const made = frame;
   const { region, routing } = filters();
   const window = { start: frame.start, end: frame.end, region };
   const [stickiness, matrix, refusals] = await Promise.all([
@@ -248,6 +253,7 @@ async function refreshDetails() {
     get("/api/matrix", { ...window, routing }),
     get("/api/refusals", { ...window, routing }),
   ]);
+  if (frame !== made) return;
   drawStickiness(stickiness, controls.known.region);
   drawMatrix(matrix);
   drawRefusals(refusals, controls.known.region, zoomTo);
