@@ -253,6 +253,10 @@ _BREAK_S: Final = 60.0
 
 _PAGES: Final = 4096  # 16 MiB
 
+# Of what is written only the last pages are needed again, and the system has the file in its
+# memory anyway: a larger cache is no quicker, and fills with the past for an hour and more.
+_CACHE_KIB: Final = 2000
+
 
 def _locked(path: Path) -> BinaryIO:
     """A lock that lasts as long as this process: two that wrote would count everything twice."""
@@ -369,7 +373,7 @@ def _prepare(connection: sqlite3.Connection, path: Path) -> None:
     connection.execute("PRAGMA journal_mode = WAL")
     connection.execute("PRAGMA synchronous = NORMAL")
     connection.execute("PRAGMA foreign_keys = ON")
-    connection.execute("PRAGMA cache_size = -16000")
+    connection.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
     if version:
         (state,) = connection.execute("PRAGMA quick_check(1)").fetchone()
         if state != "ok":

@@ -1,7 +1,11 @@
 from __future__ import annotations
 
+import _sqlite3
 import asyncio
+import ctypes
+import gc
 import sqlite3
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,7 +15,10 @@ from numpy.typing import NDArray
 
 from dashboard.embedded import EmbeddedSource
 from dashboard.errors import StoreError
+from dashboard.increments import Increment, Memory
+from dashboard.model import ScrapeResult, Target
 from dashboard.rollup import LEVELS, TIME_BITS
+from dashboard.shape import Family, Kind
 from dashboard.source import Scalars
 from dashboard.store import SCHEMA_VERSION, Store
 from dashboard.window import Window
@@ -21,6 +28,8 @@ if TYPE_CHECKING:
 
 REQUESTS = "loadgen_requests_total"
 DURATIONS = "loadgen_request_duration_seconds"
+START = 1_700_000_040  # a full minute
+MIB = 1 << 20
 STEPS_OF_LEVELS = (30, 60, 120, 300, 600, 1200, 1800, 3600, 7200)
 
 
@@ -469,3 +478,54 @@ def test_watching_goes_on_over_a_short_break_and_begins_anew_after_a_long_one(
 
     fake_metrics.gauge("loadgen_users", 1)
     assert [watching(now) for now in (1000.0, 1050.0, 5000.0)] == [1000.0, 1000.0, 5000.0]
+
+
+def test_what_is_kept_in_memory_does_not_grow_with_the_file(scraped: Scraped) -> None:
+    """The pages of past seconds are SQLite's own memory, which Python knows nothing of."""
+    labels = tuple((("session", str(number)),) for number in range(1000))
+    family = Family(REQUESTS, Kind.COUNTER, labels, np.arange(1000))
+    target = Target(key="loadgen", job="test", url="http://test/metrics")
+    memory = Memory([], np.zeros(0), {}, None)
+    rng = np.random.default_rng(3)
+    source = scraped.source()
+
+    async def minutes(first: int, last: int) -> None:
+        for minute in range(first, last):
+            seconds = range(START + minute * 60, START + (minute + 1) * 60)
+            counted = [Increment(family, rng.random(1000)) for _ in seconds]
+            await scraped.store.write(
+                [
+                    ScrapeResult(target=target, second=second, increments=[one], memory=memory)
+                    for second, one in zip(seconds, counted, strict=True)
+                ]
+            )
+            await scraped.store.roll_up(seconds.stop)
+            window = Window(seconds.stop - 60, seconds.stop, 1)
+            # Two at once, so that both of the source's readers are there from the start.
+            await asyncio.gather(
+                *(source.increases(REQUESTS, window, by=(), match={}) for _ in range(2))
+            )
+
+    kept: list[tuple[float, float, int]] = []
+    for first, last in ((0, 10), (10, 40)):
+        asyncio.run(minutes(first, last))
+        gc.collect()
+        file_mib = scraped.path.stat().st_size / MIB
+        kept.append((file_mib, sqlite_memory() / MIB, sys.getallocatedblocks()))
+    source.close()
+    (small_mib, before_mib, blocks_before), (large_mib, after_mib, blocks_after) = kept
+    assert large_mib > small_mib + 15
+    # A reader may have the minute that it read, 0.7 MiB of the log, or not.
+    assert after_mib < before_mib + 2
+    # A single object that stayed from each second would be 1,800 of them.
+    assert blocks_after < blocks_before + 900
+
+
+def sqlite_memory() -> int:
+    """Bytes that SQLite has in this process."""
+    library = ctypes.CDLL(getattr(_sqlite3, "__file__", None))
+    try:
+        library.sqlite3_memory_used.restype = ctypes.c_int64
+    except AttributeError:
+        pytest.skip("Python's SQLite does not let itself be asked")
+    return int(library.sqlite3_memory_used()) or pytest.skip("SQLite does not count its memory")
