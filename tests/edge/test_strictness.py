@@ -718,7 +718,9 @@ def answers_by_h11(data: bytes) -> list[tuple[int, bytes]]:
 
     What the edge passes on has to be HTTP, but for its end.
     """
-    found = []
+    found: list[tuple[int, bytes]] = []
+    if not data:
+        return found  # h11 would take that for the connection's end
     connection = h11.Connection(h11.CLIENT, max_incomplete_event_size=1 << 20)
     connection.receive_data(data)
     ended = False
