@@ -109,12 +109,12 @@ async function load() {
       () => loadBeside(made, exact, mine.signal),
       () => refreshTargets(mine.signal),
     ]);
-    await refreshSummary();
+    await refreshSummary(mine.signal);
     say(null);
     advice.offer();
     if (state.following) follow();
     drawLiveState(true);
-    await refreshDetails();
+    await refreshDetails(mine.signal);
   } catch (error) {
     if (error.name === "AbortError") return;
     say(`${error.message} Trying again.`);
@@ -162,7 +162,7 @@ async function loadBeside(shown, asked, signal) {
   drawBoard();
 }
 
-function loadEvents(signal = undefined) {
+function loadEvents(signal) {
   return get("/api/events", { start: frame.start, end: frame.end + frame.step }, signal);
 }
 
@@ -219,21 +219,17 @@ function firstData() {
   return first < frame.steps ? frame.start + first * frame.step - 5 : null;
 }
 
-async function refreshSummary() {
+async function refreshSummary(signal) {
   if (!frame) return;
-  const made = frame;
   const shown = { start: frame.start, end: frame.end, ...filters() };
-  const found = await Promise.all([
-    get("/api/summary", shown),
-    get("/api/distribution", shown),
-    compare.load(shown),
-    get("/api/cold_starts", shown),
-    get("/api/containers", { start: frame.start, end: frame.end }),
-  ]);
-  // Another selection may have been answered meanwhile.
-  if (frame !== made) return;
   let coldStarts;
-  [summary, distribution, compared, coldStarts, lives] = found;
+  [summary, distribution, compared, coldStarts, lives] = await Promise.all([
+    get("/api/summary", shown, signal),
+    get("/api/distribution", shown, signal),
+    compare.load(shown, signal),
+    get("/api/cold_starts", shown, signal),
+    get("/api/containers", { start: frame.start, end: frame.end }, signal),
+  ]);
   drawVerdict(summary, frame, controls.known.region);
   drawColdStarts(coldStarts, controls.known.region, zoomTo);
   drawEvents(events);
@@ -244,16 +240,14 @@ async function refreshSummary() {
 }
 
 /** What costs the server more to work out, and changes little from second to second. */
-async function refreshDetails() {
-  const made = frame;
+async function refreshDetails(signal) {
   const { region, routing } = filters();
   const window = { start: frame.start, end: frame.end, region };
   const [stickiness, matrix, refusals] = await Promise.all([
-    get("/api/stickiness", window),
-    get("/api/matrix", { ...window, routing }),
-    get("/api/refusals", { ...window, routing }),
+    get("/api/stickiness", window, signal),
+    get("/api/matrix", { ...window, routing }, signal),
+    get("/api/refusals", { ...window, routing }, signal),
   ]);
-  if (frame !== made) return;
   drawStickiness(stickiness, controls.known.region);
   drawMatrix(matrix);
   drawRefusals(refusals, controls.known.region, zoomTo);
@@ -320,9 +314,11 @@ async function refreshOften() {
       await runs.refresh();
       advice.offer();
       if (state.following) {
-        events = await loadEvents();
-        await refreshSummary();
-        if (turn % DETAILS_EVERY === 0) await refreshDetails();
+        // Another selection ends what is asked for this one.
+        const { signal } = loading;
+        events = await loadEvents(signal);
+        await refreshSummary(signal);
+        if (turn % DETAILS_EVERY === 0) await refreshDetails(signal);
       } else {
         await refreshTargets();
       }

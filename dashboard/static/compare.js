@@ -38,12 +38,12 @@ export class Compare {
    * Both selections' distributions, each in one line: [{name, line}, {name, line}]; null when
    * nothing is compared. `shown` is the window and the filters of the page.
    */
-  async load(shown) {
+  async load(shown, signal) {
     this.shown = shown;
     this.#draw();
     const other = this.#other(shown);
     if (other === null) return null;
-    const [one, two] = await Promise.all([shown, other.asked].map((asked) => get("/api/distribution", { ...asked, merged: true })));
+    const [one, two] = await Promise.all([shown, other.asked].map((asked) => get("/api/distribution", { ...asked, merged: true }, signal)));
     return [{ name: SHOWN, line: one.lines[0] }, { name: other.name, line: two.lines[0] }];
   }
 
