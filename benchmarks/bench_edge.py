@@ -286,17 +286,12 @@ def _markdown(
             runs = table[case, peer]
             ratio = added = ""
             if base:
-                pairs = zip(runs, base, strict=True)
+                pairs = list(zip(runs, base, strict=True))
                 ratio = f"{median(run.rate / its.rate for run, its in pairs):.2f}"
             if without and peer != "direct":
-                pairs = zip(runs, without, strict=True)
-                added = " | ".join(
-                    f"{median(more):.2f}"
-                    for more in zip(
-                        *((run.p50_ms - its.p50_ms, run.p99_ms - its.p99_ms) for run, its in pairs),
-                        strict=True,
-                    )
-                )
+                pairs = list(zip(runs, without, strict=True))
+                added = f"{median(run.p50_ms - its.p50_ms for run, its in pairs):.2f} | "
+                added += f"{median(run.p99_ms - its.p99_ms for run, its in pairs):.2f}"
             p50_ms, p99_ms = median(run.p50_ms for run in runs), median(run.p99_ms for run in runs)
             lines.append(
                 f"| {case} | {peer} | {median(run.rate for run in runs):,.0f} | {ratio} | "

@@ -5,6 +5,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
+from math import inf
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -130,7 +131,7 @@ class Discovery:
         self._monotonic = monotonic
         self._every_s = _MODAL_EVERY_S if isinstance(platform, ModalPlatform) else _LOCAL_EVERY_S
         self._containers: list[Container] = []
-        self._told_until: float | None = None
+        self._told_until = -inf
         self._answered = False
         self._error: str | None = None
         self._stop = threading.Event()
@@ -146,8 +147,7 @@ class Discovery:
 
     def containers(self) -> list[Container] | None:
         """The containers there are now, ``None`` while the platform does not tell."""
-        told = self._told_until is not None and self._monotonic() < self._told_until
-        return self._containers if told else None
+        return self._containers if self._monotonic() < self._told_until else None
 
     def start(self) -> None:
         """Begin to look; within a running event loop."""
@@ -186,11 +186,10 @@ class Discovery:
         self._error = error
         if error is None:
             self._answered = True
-        self._told_until = (
-            None if found is None else self._monotonic() + _LOOKS_TOLD * self._every_s
-        )
         # Without an answer the containers known last are still tried; each tells for itself.
+        self._told_until = -inf
         if found is not None:
+            self._told_until = self._monotonic() + _LOOKS_TOLD * self._every_s
             events = container_events(self._containers, found, self._clock())
             self._containers = found
             if events:

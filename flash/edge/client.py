@@ -600,8 +600,7 @@ class ClientConnection(asyncio.Protocol):
             self._proxy.pool.left(container)
 
     def _ended(self, code: int) -> None:
-        if self._container is not None:
-            self._leave_container()
+        self._leave_container()
         self._proxy.counters.ended(code)
         self._busy = False
         self._request = None

@@ -3,13 +3,8 @@
 import asyncio
 import os
 from collections.abc import Callable
-from typing import Protocol
 
 __all__ = ["prompt_writer"]
-
-
-class _Socket(Protocol):
-    def fileno(self) -> int: ...
 
 
 def prompt_writer(transport: asyncio.Transport) -> Callable[[bytes], None]:
@@ -18,8 +13,7 @@ def prompt_writer(transport: asyncio.Transport) -> Callable[[bytes], None]:
     uvloop keeps whatever is written until it has handed out everybody's input. For a proxy with
     many connections that is a delay, and the keeping costs as much as a tenth of its time.
     """
-    connection: _Socket = transport.get_extra_info("socket")
-    descriptor = connection.fileno()
+    descriptor: int = transport.get_extra_info("socket").fileno()
 
     def write(data: bytes) -> None:
         # The descriptor of one that is closing may be another connection's by now.

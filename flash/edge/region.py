@@ -148,7 +148,7 @@ class RegionalProxy:
         if request is not None and head.startswith(before) and head.endswith(after):
             begin, end = len(before), len(head) - len(after)
             session = head[begin:end]
-            if session and not session.translate(None, _VISIBLE):
+            if _is_plain(session):
                 return request, session.decode("latin-1"), head[begin - _NAME : end + 2]
         at = head.find(_SESSION)
         if at < 0:
@@ -157,11 +157,11 @@ class RegionalProxy:
             begin = at + len(_SESSION)
             end = head.find(b"\r\n", begin)
             session = head[begin:end]
-            if session and not session.translate(None, _VISIBLE):
+            if _is_plain(session):
                 request = self._recall(head[:at] + head[end:])
                 if request.session is None:
                     self._around = head[:begin], head[end:], request
-                    return request, session.decode("latin-1"), head[at + 2 : end + 2]
+                    return request, session.decode("latin-1"), head[begin - _NAME : end + 2]
         request = self._recall(head)
         return request, request.session, b""
 
@@ -208,6 +208,11 @@ class RegionalProxy:
             connection.head_overdue(now)
         for connection in list(self.paused):
             connection.abort_if_gone()
+
+
+def _is_plain(session: bytes) -> bool:
+    """Whether it is of visible characters only: no blank around it, and no doubt where it ends."""
+    return session != b"" and not session.translate(None, _VISIBLE)
 
 
 def _accepted(tokens: tuple[tuple[str, str], ...]) -> tuple[bytes, ...]:
