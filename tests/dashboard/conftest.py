@@ -264,6 +264,7 @@ def start() -> Iterator[Callable[..., Dashboard]]:
 
 
 Until = Callable[..., None]
+AsyncUntil = Callable[[Callable[[], bool]], Coroutine[None, None, None]]
 
 
 @pytest.fixture
@@ -275,6 +276,19 @@ def until() -> Until:
         while not condition():
             assert time.monotonic() < deadline, "it did not come to that in time"
             time.sleep(0.05)
+
+    return wait
+
+
+@pytest.fixture
+def async_until() -> AsyncUntil:
+    """As ``until``, for what goes on in the loop of the test itself."""
+
+    async def wait(condition: Callable[[], bool]) -> None:
+        deadline = time.monotonic() + 10
+        while not condition():
+            assert time.monotonic() < deadline, "it did not come to that in time"
+            await asyncio.sleep(0.02)
 
     return wait
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -26,17 +25,12 @@ from dashboard.window import Window
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from conftest import FakeMetrics, FakeTarget, Scraped
+    from conftest import AsyncUntil, FakeMetrics, FakeTarget, Scraped
     from numpy.typing import NDArray
 
 REQUESTS = "loadgen_requests_total"
 DURATIONS = "loadgen_request_duration_seconds"
 START = 1_700_000_400  # a full ten minutes
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    while not condition():  # noqa: ASYNC110  # it looks at what has no event
-        await asyncio.sleep(0.02)
 
 
 class Clocked:
@@ -209,7 +203,9 @@ def test_a_clock_that_is_set_a_little_is_no_matter(scraped: Scraped) -> None:
         assert retention.due(START + 60 * minute)
 
 
-def test_a_dashboard_goes_on_at_the_new_time(tmp_path: Path, fake_target: FakeTarget) -> None:
+def test_a_dashboard_goes_on_at_the_new_time(
+    tmp_path: Path, fake_target: FakeTarget, async_until: AsyncUntil
+) -> None:
     """The clock of a running collector is set back an hour, then two hours forward."""
     offset = 0.0
 
@@ -238,12 +234,12 @@ def test_a_dashboard_goes_on_at_the_new_time(tmp_path: Path, fake_target: FakeTa
             asked = clock()
             # The tick that was under way may still bear the second that it was begun for.
             now = range(int(asked), int(asked) + 9)
-            await until(lambda now=now: (collector.status()[0].scraped_at or 0) in now)
+            await async_until(lambda now=now: (collector.status()[0].scraped_at or 0) in now)
             collector.take_changes()
             fake_target.metrics.count(REQUESTS, 7, outcome="ok")
             # The first one may be of a scrape that was under way.
             for _ in range(2):
-                await until(changed)
+                await async_until(changed)
             changes.append(since - int(asked))
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)

@@ -4,7 +4,6 @@ import asyncio
 import json
 import sqlite3
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,7 +18,7 @@ from dashboard.store import Store
 from dashboard.window import Window
 
 if TYPE_CHECKING:
-    from conftest import FakeTarget
+    from conftest import AsyncUntil, FakeTarget
 
 
 def collected(path: Path, targets: list[FakeTarget], seconds: float, **more: float) -> Collector:
@@ -98,15 +97,8 @@ def test_the_store_s_size_is_told(tmp_path: Path) -> None:
     store.close()
 
 
-async def until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 10
-    while not condition():
-        assert time.monotonic() < deadline, "it did not come to that in time"
-        await asyncio.sleep(0.02)
-
-
 def test_containers_are_counted_while_the_platform_answers_and_never_when_it_does_not(
-    tmp_path: Path, fake_target: FakeTarget
+    tmp_path: Path, fake_target: FakeTarget, async_until: AsyncUntil
 ) -> None:
     """A pretended edge has two containers, then none, then does not answer, then has one."""
     path, metrics = tmp_path / "s.sqlite", OwnMetrics()
@@ -137,11 +129,11 @@ def test_containers_are_counted_while_the_platform_answers_and_never_when_it_doe
             (("draining",), 200, [1, 0, 0]),
         ):
             tell(*states, status=status)
-            await until(lambda expected=expected: counted() == expected)  # type: ignore[misc]
+            await async_until(lambda expected=expected: counted() == expected)
             stages.append(int(time.time()))
             collector.take_changes()
             if expected:
-                await until(lambda: collector.take_changes() is not None)
+                await async_until(lambda: collector.take_changes() is not None)
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
         store.close()

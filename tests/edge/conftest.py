@@ -6,6 +6,7 @@ from typing import Any
 
 import httpx
 import pytest
+import uvloop
 
 
 class AppClient:
@@ -35,3 +36,9 @@ class AppClient:
 @pytest.fixture
 def app_client() -> Callable[[Any], AppClient]:
     return AppClient
+
+
+@pytest.fixture(params=[uvloop.new_event_loop, asyncio.new_event_loop], ids=["uvloop", "asyncio"])
+def loop_factory(request: pytest.FixtureRequest) -> Callable[[], asyncio.AbstractEventLoop]:
+    """Makes the one loop that the edge may run on, and then the other."""
+    return request.param

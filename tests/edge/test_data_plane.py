@@ -9,7 +9,6 @@ from collections.abc import Awaitable, Callable
 from time import perf_counter
 
 import pytest
-import uvloop
 
 from flash.edge.client import ClientConnection
 from flash.edge.delay import timers
@@ -149,10 +148,9 @@ class Edge:
         await asyncio.sleep(0.01)
 
 
-@pytest.fixture(params=["uvloop", "asyncio"])
-def run(request):
+@pytest.fixture
+def run(loop_factory):
     """Run a scenario with an edge, on either loop."""
-    factory = uvloop.new_event_loop if request.param == "uvloop" else asyncio.new_event_loop
 
     def go(scenario: Callable[[Edge], Awaitable[None]]) -> None:
         async def whole() -> None:
@@ -163,7 +161,7 @@ def run(request):
             finally:
                 await edge.close()
 
-        with asyncio.Runner(loop_factory=factory) as runner:
+        with asyncio.Runner(loop_factory=loop_factory) as runner:
             runner.run(whole())
 
     return go

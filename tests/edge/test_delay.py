@@ -7,11 +7,9 @@ import time
 from itertools import pairwise
 
 import pytest
-import uvloop
 
 from flash.edge.delay import LoopTimers, TimerfdTimers, timers
 
-LOOPS = [uvloop.new_event_loop, asyncio.new_event_loop]
 linux = pytest.mark.skipif(sys.platform != "linux", reason="timerfd is Linux' own")
 
 
@@ -39,14 +37,12 @@ def called(loop_factory, make, delays: list[float]) -> list[tuple[int, float]]:
     return gone
 
 
-@pytest.mark.parametrize("loop_factory", LOOPS)
 def test_the_earliest_deadline_goes_first_whenever_it_was_asked_for(loop_factory) -> None:
     gone = called(loop_factory, timers, [0.05, 0.01, 0.03, 0.002, 0.04])
     assert [n for n, _ in gone] == [3, 1, 2, 4, 0]
 
 
 @linux
-@pytest.mark.parametrize("loop_factory", LOOPS)
 def test_equal_deadlines_keep_their_order_and_none_is_early(loop_factory) -> None:
     gone = called(loop_factory, TimerfdTimers, [0.0] * 50)
     assert [n for n, _ in gone] == list(range(50))
@@ -55,7 +51,6 @@ def test_equal_deadlines_keep_their_order_and_none_is_early(loop_factory) -> Non
 
 
 @linux
-@pytest.mark.parametrize("loop_factory", LOOPS)
 def test_a_callback_may_ask_for_another(loop_factory) -> None:
     async def run() -> list[float]:
         its, done = TimerfdTimers(asyncio.get_running_loop()), asyncio.Event()

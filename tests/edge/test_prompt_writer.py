@@ -4,11 +4,8 @@ import random
 import socket
 
 import pytest
-import uvloop
 
 from flash.edge.prompt_writer import prompt_writer
-
-LOOPS = [uvloop.new_event_loop, asyncio.new_event_loop]
 
 
 class Told(asyncio.Protocol):
@@ -28,37 +25,39 @@ class Told(asyncio.Protocol):
         self.lost.set_result(exc)
 
 
-async def connected() -> tuple[asyncio.Transport, Told, socket.socket]:
-    near, far = socket.socketpair()
-    near.setblocking(False)
-    far.setblocking(False)
-    transport, told = await asyncio.get_running_loop().connect_accepted_socket(Told, near)
-    return transport, told, far
+@pytest.fixture
+def run(loop_factory):
+    """Run a scenario with a connection's near end, what is told of it, and its far end."""
+
+    async def whole(scenario) -> None:
+        near, far = socket.socketpair()
+        with far:
+            near.setblocking(False)
+            far.setblocking(False)
+            loop = asyncio.get_running_loop()
+            transport, told = await loop.connect_accepted_socket(Told, near)
+            await scenario(transport, told, far)
+            transport.abort()
+
+    def go(scenario) -> None:
+        with asyncio.Runner(loop_factory=loop_factory) as runner:
+            runner.run(whole(scenario))
+
+    return go
 
 
-def run(factory, work) -> None:
-    with asyncio.Runner(loop_factory=factory) as runner:
-        runner.run(work())
-
-
-@pytest.mark.parametrize("factory", LOOPS)
-def test_what_fits_is_there_before_the_loop_goes_on(factory) -> None:
-    async def work() -> None:
-        transport, _, far = await connected()
+def test_what_fits_is_there_before_the_loop_goes_on(run) -> None:
+    async def scenario(transport, told, far) -> None:
         write = prompt_writer(transport)
         write(b"one ")
         write(b"two")
         assert far.recv(100) == b"one two"
-        transport.abort()
-        far.close()
 
-    run(factory, work)
+    run(scenario)
 
 
-@pytest.mark.parametrize("factory", LOOPS)
-def test_everything_comes_once_and_in_order_whoever_writes_it(factory) -> None:
-    async def work() -> None:
-        transport, told, far = await connected()
+def test_everything_comes_once_and_in_order_whoever_writes_it(run) -> None:
+    async def scenario(transport, told, far) -> None:
         write = prompt_writer(transport)
         rng = random.Random(1)
         sent = b""
@@ -71,32 +70,24 @@ def test_everything_comes_once_and_in_order_whoever_writes_it(factory) -> None:
         came = b""
         while part := await asyncio.get_running_loop().sock_recv(far, 1 << 20):
             came += part
-            if len(came) > len(sent) // 2:
-                await asyncio.sleep(0)
         assert came == sent
         assert not told.paused
-        transport.abort()
-        far.close()
 
-    run(factory, work)
+    run(scenario)
 
 
-@pytest.mark.parametrize("factory", LOOPS)
-def test_of_an_end_the_transport_tells(factory) -> None:
-    async def work() -> None:
-        transport, told, far = await connected()
+def test_of_an_end_the_transport_tells(run) -> None:
+    async def scenario(transport, told, far) -> None:
         write = prompt_writer(transport)
         far.close()
         write(b"nobody reads this")
         await asyncio.wait_for(told.lost, 10)
 
-    run(factory, work)
+    run(scenario)
 
 
-@pytest.mark.parametrize("factory", LOOPS)
-def test_a_descriptor_that_is_another_s_by_now_gets_nothing(factory) -> None:
-    async def work() -> None:
-        transport, told, far = await connected()
+def test_a_descriptor_that_is_another_s_by_now_gets_nothing(run) -> None:
+    async def scenario(transport, told, far) -> None:
         write = prompt_writer(transport)
         number = transport.get_extra_info("socket").fileno()
         transport.abort()
@@ -110,7 +101,7 @@ def test_a_descriptor_that_is_another_s_by_now_gets_nothing(factory) -> None:
             other.recv(100)
         await told.lost
         os.close(kept)
-        for one in (mine, other, far):
+        for one in (mine, other):
             one.close()
 
-    run(factory, work)
+    run(scenario)
